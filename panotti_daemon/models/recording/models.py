@@ -1,0 +1,60 @@
+"""A recording: one conversation, identified by its content, made of one or several tracks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Track(BaseModel):
+    """One file of a recording, as it was when its content was identified."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    label: str | None = None
+    """`microphone`, `system`, another name from the settings, or None for the only one."""
+    content_hash: str
+    size: int
+    mtime_ns: int
+
+
+class Recording(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    content_id: str
+    title: str
+    tracks: tuple[Track, ...]
+    folder: Path
+    """The watched folder it came from, or for a file from elsewhere the folder that holds it."""
+    duration: float | None = None
+    incomplete: bool = False
+    revision: int = 1
+    revision_of: str | None = None
+    created_at: datetime
+
+    @property
+    def path(self) -> Path:
+        return self.tracks[0].path
+
+
+class FileState(StrEnum):
+    """Where a file of the ledger stands; the ledger's `reason` says why, in words for the user."""
+
+    GROWING = "growing"
+    """Seen, and not yet known to be whole."""
+    WAITING = "waiting"
+    """For a sibling track, a yes to the backlog, a drive, a model or a retry."""
+    READY = "ready"
+    """Whole and known; its turn will come."""
+    TRANSCRIBING = "transcribing"
+    DONE = "done"
+    NO_SPEECH = "no speech"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
