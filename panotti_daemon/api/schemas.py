@@ -42,9 +42,7 @@ class RecentTranscript(BaseModel):
     recording_id: str
     title: str
     finished_at: datetime
-    path: str | None = Field(
-        description="The transcript to open, the first of its formats; null if it is gone."
-    )
+    path: str | None = Field(description="The transcript to open, the first of its formats; null if it is gone.")
 
 
 class Failure(BaseModel):
