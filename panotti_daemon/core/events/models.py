@@ -1,0 +1,129 @@
+"""An event, a delivery of one, and an announcement."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from panotti_daemon.core.events.types import EventPriority, Payload, payload_type
+from panotti_daemon.ids import new_id
+
+EventName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=120)]
+P = TypeVar("P", bound=Payload)
+
+
+class Event(BaseModel):
+    """A fact that happened. `data` is JSON, checked against the payload model of the name where there is one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(default_factory=new_id)
+    name: EventName
+    data: dict[str, Any]
+    payload_version: int = 1
+    correlation_id: str
+    """The same for everything that one cause set off."""
+    cause_id: str | None = None
+    """The event that this one answers."""
+    source_plugin: str | None = None
+    priority: EventPriority = EventPriority.NORMAL
+    created_at: datetime
+
+    @field_validator("priority", mode="before")
+    @classmethod
+    def _nearest_priority(cls, value: int) -> EventPriority:
+        return max((p for p in EventPriority if p <= value), default=EventPriority.BACKLOG)
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        data: Payload | dict[str, Any],
+        *,
+        correlation_id: str | None = None,
+        source_plugin: str | None = None,
+        priority: EventPriority = EventPriority.NORMAL,
+        cause_id: str | None = None,
+        created_at: datetime | None = None,
+    ) -> Self:
+        """Raises pydantic.ValidationError when the data does not fit the name."""
+        model = payload_type(name)
+        if isinstance(data, Payload):
+            data = data.model_dump(mode="json")
+        if model:
+            data = model.model_validate(data).model_dump(mode="json")
+        event_id = new_id()
+        return cls(
+            id=event_id,
+            name=name,
+            data=data,
+            payload_version=model.payload_version if model else 1,
+            correlation_id=correlation_id or event_id,
+            cause_id=cause_id,
+            source_plugin=source_plugin,
+            priority=priority,
+            created_at=created_at or datetime.now(UTC),
+        )
+
+    def child(self, name: str, data: Payload | dict[str, Any], *, source_plugin: str) -> Event:
+        """An event that this one caused, in the same correlation."""
+        return Event.create(
+            name,
+            data,
+            correlation_id=self.correlation_id,
+            source_plugin=source_plugin,
+            priority=self.priority,
+            cause_id=self.id,
+        )
+
+    def read(self, model: type[P]) -> P:
+        """The data as its payload model, brought up from the version it was stored at."""
+        data = self.data
+        if self.payload_version < model.payload_version:
+            data = model.upgrade(dict(data), self.payload_version)
+        return model.model_validate(data)
+
+
+class DeliveryState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    WAITING = "waiting"
+    DEAD = "dead"
+
+
+class Delivery(BaseModel):
+    """One event on its way to one subscriber."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    event_id: str
+    subscriber: str
+    correlation_id: str
+    state: DeliveryState
+    priority: int
+    attempts: int
+    waits: int
+    """How often something was unavailable; those runs cost no attempt."""
+    available_at: datetime | None = None
+    error: str | None = None
+
+
+class Announcement(BaseModel):
+    """A passing message: whoever listens now hears it, and nobody else ever does."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: EventName
+    data: dict[str, Any]
+
+    @classmethod
+    def create(cls, name: str, data: Payload | dict[str, Any]) -> Self:
+        model = payload_type(name)
+        if isinstance(data, Payload):
+            return cls(name=name, data=data.model_dump(mode="json"))
+        return cls(name=name, data=model.model_validate(data).model_dump(mode="json") if model else data)

@@ -1,0 +1,82 @@
+"""The base of every plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from panotti_daemon.core.events.models import Announcement, Event
+from panotti_daemon.core.events.types import Payload
+from panotti_daemon.core.plugins.manifest import Manifest
+from panotti_daemon.core.plugins.protocol import Context
+
+
+@dataclass(frozen=True)
+class Health:
+    ok: bool = True
+    message: str = ""
+
+
+class Ports(Protocol):
+    """The daemon's side of a plugin's own methods."""
+
+    async def announce(self, announcement: Announcement) -> None: ...
+
+    def heartbeat(self, event_id: str) -> None: ...
+
+    async def get_state(self, plugin: str, key: str) -> Any: ...
+
+    async def set_state(self, plugin: str, key: str, value: Any) -> None: ...
+
+
+class PluginBase:
+    """A plugin is a folder with `plugin.yaml` and a `plugin.py` that holds one subclass of this, named `Plugin`."""
+
+    class Config(BaseModel):
+        """The plugin's settings; checked before `initialize`."""
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+    config: Any
+
+    def __init__(self, manifest: Manifest, config: BaseModel, context: Context, ports: Ports) -> None:
+        self.manifest = manifest
+        self.config = config
+        self.context = context
+        self._ports = ports
+
+    async def initialize(self) -> None:
+        """Acquires what the plugin needs; called before any event comes."""
+
+    async def handle(self, event: Event) -> Iterable[Event] | None:
+        """Handles one delivery and returns the events that follow from it; they are stored together with the
+        fact that this one is done. What it raises is retried, PermanentError and Unavailable excepted."""
+
+    async def health(self) -> Health:
+        return Health()
+
+    async def shutdown(self) -> None:
+        """Releases what `initialize` acquired; called after the last event."""
+
+    def create_child_event(self, parent: Event, name: str, data: Payload | dict[str, Any]) -> Event:
+        """An event that `parent` caused, in the same correlation."""
+        return parent.child(name, data, source_plugin=self.manifest.name)
+
+    async def announce(self, name: str, data: Payload | dict[str, Any]) -> None:
+        """Tells whoever listens just now."""
+        await self._ports.announce(Announcement.create(name, data))
+
+    def is_alive(self, event: Event) -> None:
+        """Call it while a long `handle` makes progress, so that it is not taken for hung."""
+        self._ports.heartbeat(event.id)
+
+    async def get_state(self, key: str, default: Any = None) -> Any:
+        value = await self._ports.get_state(self.manifest.name, key)
+        return default if value is None else value
+
+    async def update_state(self, key: str, value: Any) -> None:
+        """Keeps a JSON value that survives restarts; other plugins cannot see it."""
+        await self._ports.set_state(self.manifest.name, key, value)

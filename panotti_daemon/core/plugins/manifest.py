@@ -1,0 +1,85 @@
+"""`plugin.yaml`: read and checked before any of a plugin's code is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from panotti_daemon.errors import ManifestError
+
+API_VERSION = 1
+"""Of what `panotti_daemon.core.plugins` offers; a plugin made for another one is refused."""
+
+MANIFEST = "plugin.yaml"
+
+
+def _version(text: str) -> str:
+    try:
+        Version(text)
+    except InvalidVersion:
+        raise ValueError("must be a version such as 1.0.0") from None
+    return text
+
+
+def _range(text: str) -> str:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        raise ValueError("must be a version range such as >=1,<2") from None
+    return text
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+EventPattern = Annotated[str, StringConstraints(pattern=r"^[a-z*][a-z0-9_*]*(\.[a-z0-9_*]+)?$")]
+
+
+class Manifest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name
+    version: Annotated[str, AfterValidator(_version)]
+    api_version: int
+    description: str
+    dependencies: dict[Name, Annotated[str, AfterValidator(_range)]] = {}
+    subscribes: tuple[EventPattern, ...] = ()
+    emits: tuple[EventPattern, ...] = ()
+    role: Literal["transcription"] | None = None
+    """`transcription`: the ledger shows this plugin's deliveries as the state of the recording."""
+    enabled: bool = True
+    """Whether it is on when the user's settings do not say."""
+    max_attempts: int = Field(3, ge=1, le=100)
+    concurrency: int = Field(1, ge=1, le=1000)
+    retry_seconds: float = Field(5.0, ge=0, le=3600)
+    silence_seconds: float = Field(600.0, gt=0)
+    config: dict[str, Any] = {}
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises ManifestError naming file, key and what was expected."""
+    file = folder / MANIFEST
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ManifestError(f"{file} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{file} is not YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict):
+        raise ManifestError(f"{file} must hold keys such as `name: {folder.name}`")
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ManifestError(f"{file}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
+    if manifest.name != folder.name:
+        raise ManifestError(f"{file}: name: must be the folder's, {folder.name!r} (it is {manifest.name!r})")
+    if manifest.api_version != API_VERSION:
+        raise ManifestError(
+            f"{file}: api_version: this Panotti offers {API_VERSION}, the plugin wants {manifest.api_version}"
+        )
+    return manifest

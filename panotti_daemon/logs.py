@@ -1,0 +1,105 @@
+"""The log: JSON lines in a rotated file, readable lines on a terminal, one line for one thing.
+
+Nothing that could give away a secret or a conversation is ever written: `redact` drops the values of such keys,
+whoever logs them, and nobody logs whole objects.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import MutableMapping
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from panotti_daemon.settings import LogSettings
+
+SECRET_KEYS = frozenset(
+    {
+        "token",
+        "authorization",
+        "auth",
+        "headers",
+        "header",
+        "cookie",
+        "password",
+        "secret",
+        "api_key",
+        "key",
+        "environ",
+        "environment",
+        "env",
+        "text",
+        "transcript",
+        "segments",
+        "body",
+        "payload",
+        "data",
+    }
+)
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key in event:
+        if key.lower() in SECRET_KEYS:
+            event[key] = "[left out]"
+    return event
+
+
+class _OwnerOnlyFileHandler(RotatingFileHandler):
+    def _open(self) -> Any:
+        os.close(os.open(self.baseFilename, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+        return super()._open()
+
+
+def configure(settings: LogSettings, log_file: Path | None, *, terminal: bool = True) -> None:
+    """Sends the log to the file (none: nowhere) and, if asked, to standard error."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.processors.UnicodeDecoder(),
+        redact,
+    ]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    if log_file:
+        log_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        to_file = _OwnerOnlyFileHandler(
+            log_file,
+            maxBytes=int(settings.max_megabytes * 1_000_000),
+            backupCount=settings.keep_files,
+            encoding="utf-8",
+        )
+        to_file.setFormatter(_formatter(structlog.processors.JSONRenderer(ensure_ascii=False), shared))
+        root.addHandler(to_file)
+    if terminal:
+        to_terminal = logging.StreamHandler(sys.stderr)
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+        to_terminal.setFormatter(_formatter(renderer, shared))
+        root.addHandler(to_terminal)
+    root.setLevel(settings.level.upper())
+    for chatty in ("uvicorn", "watchdog", "asyncio", "desktop_notifier", "httpx2", "httpcore2", "aiosqlite"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _formatter(renderer: Any, shared: list[Any]) -> structlog.stdlib.ProcessorFormatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )

@@ -1,0 +1,163 @@
+"""The one SQLite database, its one connection and the lock around each transaction.
+
+One connection, because SQLite up to 3.51.2 can corrupt a WAL that two of them write; one lock, because on a shared
+connection one coroutine's rollback would take back another's insert.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import aiosql
+import aiosqlite
+import structlog
+
+from panotti_daemon.errors import DatabaseDamaged, DatabaseError, DatabaseTooNew
+
+log = structlog.get_logger(__name__)
+
+HERE = Path(__file__).parent
+
+
+def stamp(moment: datetime) -> str:
+    """A time as the database keeps it."""
+    return moment.isoformat(timespec="milliseconds")
+
+
+@cache
+def queries() -> Any:
+    """The named queries of `queries/*.sql`."""
+    return aiosql.from_path(HERE / "queries", "aiosqlite")
+
+
+class Transaction:
+    """What happens in it is stored as a whole or not at all; `after_commit` calls follow only once it is stored."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self.connection = connection
+        self._after_commit: list[Callable[[], None]] = []
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        self._after_commit.append(call)
+
+    def committed(self) -> None:
+        for call in self._after_commit:
+            call()
+
+
+class Database:
+    def __init__(self, connection: aiosqlite.Connection, *, is_new: bool, moved_aside: Path | None) -> None:
+        self._connection = connection
+        self._lock = asyncio.Lock()
+        self.is_new = is_new
+        self.moved_aside = moved_aside
+        """Where a damaged database was put, if this one replaces it."""
+
+    @classmethod
+    async def open(cls, path: Path, now: datetime) -> Self:
+        """Opens and migrates the database; a damaged one is moved aside and a new one made in its place.
+
+        Raises DatabaseTooNew, and DatabaseError for a disk that refuses.
+        """
+        moved: Path | None = None
+        try:
+            connection, is_new = await _connect(path)
+        except DatabaseDamaged as error:
+            moved = _move_aside(path, now)
+            log.error("database damaged", kept_as=str(moved), reason=error.message)
+            connection, is_new = await _connect(path)
+        return cls(connection, is_new=is_new, moved_aside=moved)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A write transaction; it holds the write lock from its start, so a read in it cannot become stale."""
+        transaction = Transaction(self._connection)
+        async with self._lock:
+            try:
+                await self._connection.execute("BEGIN IMMEDIATE")
+                yield transaction
+                await self._connection.commit()
+            except BaseException as error:
+                await self._rollback()
+                if isinstance(error, sqlite3.Error):
+                    raise DatabaseError(f"{error}. Is the disk full?") from error
+                raise
+        transaction.committed()
+
+    async def _rollback(self) -> None:
+        # a cancelled caller must not leave the transaction open for whoever comes next
+        rollback = asyncio.ensure_future(self._connection.rollback())
+        while not rollback.done():
+            try:
+                await asyncio.shield(rollback)
+            except asyncio.CancelledError:
+                continue
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[aiosqlite.Connection]:
+        """For reads alone: sees nothing that is not committed."""
+        async with self._lock:
+            yield self._connection
+
+    async def close(self) -> None:
+        async with self._lock:
+            await self._connection.close()
+
+
+async def _connect(path: Path) -> tuple[aiosqlite.Connection, bool]:
+    path.touch(mode=0o600)  # noqa: ASYNC240 before SQLite would make it, and its WAL after it, readable for others
+    try:
+        connection = await aiosqlite.connect(path, isolation_level=None)
+    except sqlite3.Error as error:
+        raise DatabaseError(f"{path} cannot be opened: {error}") from error
+    try:
+        connection.row_factory = sqlite3.Row
+        for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            await connection.execute(f"PRAGMA {pragma}")
+        is_new = await _migrate(connection, path)
+        check = await (await connection.execute("PRAGMA quick_check(1)")).fetchone()
+        if check is None or check[0] != "ok":
+            raise DatabaseDamaged(f"{path} is damaged: {check and check[0]}")
+        return connection, is_new
+    except sqlite3.OperationalError as error:
+        await connection.close()
+        raise DatabaseError(f"{path} cannot be used: {error}") from error
+    except sqlite3.DatabaseError as error:
+        await connection.close()
+        raise DatabaseDamaged(f"{path}: {error}") from error
+    except BaseException:
+        await connection.close()
+        raise
+
+
+async def _migrate(connection: aiosqlite.Connection, path: Path) -> bool:
+    """Brings the schema up to date; returns whether the database was empty."""
+    row = await (await connection.execute("PRAGMA user_version")).fetchone()
+    version = int(row[0]) if row else 0
+    migrations = sorted((HERE / "migrations").glob("*.sql"))
+    if version > len(migrations):
+        raise DatabaseTooNew(
+            f"{path} was written by a newer Panotti (its schema is {version}, this one knows {len(migrations)}). "
+            "Install that version again, or move the file away to start afresh."
+        )
+    for number, migration in enumerate(migrations[version:], start=version + 1):
+        script = migration.read_text(encoding="utf-8")
+        await connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+    return version == 0
+
+
+def _move_aside(path: Path, now: datetime) -> Path:
+    """The database with its WAL and shared memory, which may hold its last transactions."""
+    kept = path.with_name(f"{path.stem}-damaged-{now:%Y%m%dT%H%M%S}{path.suffix}")
+    for suffix in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(kept.with_name(kept.name + suffix))
+    return kept
