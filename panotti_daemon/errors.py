@@ -10,6 +10,7 @@ PanottiError
 │   └── DatabaseDamaged    SQLite cannot read it
 ├── PluginFailed           a plugin cannot be loaded or started
 │   └── ManifestError      its plugin.yaml is wrong
+├── PlanOutdated           an output's place was taken meanwhile; plan again
 ├── EngineError            the engine failed at a job; another attempt may do better
 │   └── EngineCrashed      its process died
 ├── PermanentError         trying again cannot help
@@ -76,6 +77,10 @@ class PluginFailed(PanottiError):
 
 class ManifestError(PluginFailed):
     """A plugin's manifest is wrong"""
+
+
+class PlanOutdated(PanottiError):
+    """A file was changed or made while its output was on the way"""
 
 
 class EngineError(PanottiError):

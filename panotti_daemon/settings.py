@@ -42,15 +42,17 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
-def _one_star(pattern: str) -> str:
-    stem = pattern.rsplit(".", 1)[0]
-    if "*" not in stem or "/" in pattern:
-        raise ValueError('must hold a * before its ending and no folder, such as "*_mic.*"')
+def _track_pattern(pattern: str) -> str:
+    before_suffix = pattern.rsplit(".", 1)[0]
+    if "/" in pattern or "\\" in pattern:
+        raise ValueError("must be the pattern of a name, without folders")
+    if before_suffix.count("*") != 1 or before_suffix == "*":
+        raise ValueError('needs some text and one * before its suffix, for the recording\'s name, as in "*_mic.*"')
     return pattern
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-TrackPattern = Annotated[str, AfterValidator(_one_star)]
+TrackPattern = Annotated[str, AfterValidator(_track_pattern)]
 
 
 class Section(BaseModel):

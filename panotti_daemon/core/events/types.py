@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import IntEnum
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
+
+from panotti_daemon.models.recording.models import Recording
 
 
 class EventPriority(IntEnum):
@@ -52,6 +54,21 @@ class RecordingData(BaseModel):
     incomplete: bool = False
     revision: int = 1
     revision_of: str | None = None
+
+    @classmethod
+    def of(cls, recording: Recording) -> Self:
+        return cls(
+            id=recording.id,
+            content_id=recording.content_id,
+            title=recording.title,
+            path=str(recording.path),
+            folder=str(recording.folder),
+            tracks=[TrackData(path=str(t.path), label=t.label, size=t.size) for t in recording.tracks],
+            duration=recording.duration,
+            incomplete=recording.incomplete,
+            revision=recording.revision,
+            revision_of=recording.revision_of,
+        )
 
 
 class RecordingReady(Payload):

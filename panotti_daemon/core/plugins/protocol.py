@@ -10,7 +10,6 @@ from typing import Protocol
 from structlog.stdlib import BoundLogger
 
 from panotti_daemon.clock import Clock
-from panotti_daemon.core.events.types import RecordingData
 from panotti_daemon.models.recording.models import Recording
 from panotti_daemon.models.transcript.models import Transcript, Transcription
 
@@ -25,9 +24,6 @@ class Recordings(Protocol):
     async def is_unchanged(self, recording: Recording) -> bool:
         """Whether its files still are what they were when their content was identified. A file that changed is
         looked at again by itself. Raises SourceUnavailable when a file or its drive is gone."""
-
-    def describe(self, recording: Recording) -> RecordingData:
-        """The recording as events carry it."""
 
 
 class Transcriber(Protocol):

@@ -53,16 +53,25 @@ CREATE TABLE segments (
     PRIMARY KEY (transcript_id, position)
 ) STRICT, WITHOUT ROWID;
 
--- What Panotti wrote, or is about to write: the digest tells its own unedited file from a user's.
+-- What Panotti wrote, or is about to write: the digest tells its own unedited file from a user's. While a file is
+-- being replaced, its path stands here twice.
 CREATE TABLE outputs (
-    path          TEXT PRIMARY KEY,
+    path          TEXT NOT NULL,
+    digest        TEXT NOT NULL,
     transcript_id TEXT NOT NULL REFERENCES transcripts (id) ON DELETE CASCADE,
     format        TEXT NOT NULL,
-    root          TEXT NOT NULL,
-    digest        TEXT NOT NULL,
-    written_at    TEXT NOT NULL
-) STRICT;
+    folder        TEXT NOT NULL,
+    written_at    TEXT NOT NULL,
+    PRIMARY KEY (path, digest)
+) STRICT, WITHOUT ROWID;
 CREATE INDEX outputs_by_transcript ON outputs (transcript_id);
+CREATE INDEX outputs_by_folder ON outputs (folder);
+
+-- Made once, and never again: one that is missing later is a drive that is not connected.
+CREATE TABLE output_roots (
+    path    TEXT PRIMARY KEY,
+    made_at TEXT NOT NULL
+) STRICT;
 
 CREATE TABLE ledger (
     path          TEXT PRIMARY KEY,

@@ -1,0 +1,212 @@
+"""Takes in what the watcher finds, writes it into the ledger, and follows each new file until it has settled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from panotti_daemon.clock import Clock
+from panotti_daemon.intake.candidates import not_media_by_name, why_not
+from panotti_daemon.intake.ledger import Ledger, LedgerRow, Seen
+from panotti_daemon.intake.observe import look, prove
+from panotti_daemon.intake.settle import Proof, Settled, Settler
+from panotti_daemon.intake.watcher import Found, Watcher, is_unicode
+from panotti_daemon.models.database import Database, Transaction, queries, stamp
+from panotti_daemon.models.recording.models import FileState
+from panotti_daemon.settings import WatchFolder
+
+log = structlog.get_logger(__name__)
+
+LOOKS_AT_ONCE = 500
+"""Files that are looked at in one turn of the thread, so that nothing waits long behind ten thousand."""
+
+UNDECIDED = (FileState.GROWING, FileState.WAITING)
+
+
+class Next(Protocol):
+    def add(self, settled: Settled, folder: WatchFolder, row: LedgerRow) -> None:
+        """A file has settled."""
+
+    def __contains__(self, path: Path) -> bool:
+        """Whether the file waits for its turn there."""
+
+
+class Arrivals:
+    """The watcher's receiver."""
+
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        identifier: Next,
+        clock: Clock,
+        *,
+        backlog_limit: int,
+        superseded: Callable[[LedgerRow], Awaitable[None]],
+        folders_changed: Callable[[], None],
+    ) -> None:
+        """`superseded` is told of each row whose file changed after its content was known."""
+        self.watcher: Watcher | None = None
+        self.folders_changed = folders_changed
+        self._database = database
+        self._ledger = ledger
+        self._identifier = identifier
+        self._clock = clock
+        self._backlog_limit = backlog_limit
+        self._superseded = superseded
+        self._settler = Settler()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._follow(), name="settle")
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def reason(self, path: Path) -> str | None:
+        """Why a file has not settled; None: it is not being followed."""
+        return self._settler.reason(path, self._clock.monotonic())
+
+    def is_growing(self, path: Path) -> bool:
+        return path in self._settler
+
+    def follow(self, path: Path) -> None:
+        """Looks at a file until it has settled."""
+        assert self.watcher
+        folder = self.watcher.folder_of(path)
+        if folder is None:
+            return
+        self._settler.watch(path, folder.settle_seconds, self._clock.monotonic())
+        self._wake.set()
+
+    async def scanned(self, folder: WatchFolder, found: list[Found]) -> None:
+        async with self._database.transaction() as transaction:
+            rows = await self._ledger.of_folder(transaction.connection, folder.path)
+            own = await _own_outputs(transaction, folder.path)
+            found = [f for f in found if f.path not in own and self._belongs(f.path, folder)]
+            first = await self._is_first_scan(transaction, folder, found)
+            there = {f.path for f in found}
+            absent = [row for path, row in rows.items() if row.present and path not in there]
+            await self._gone(transaction, absent)
+            back = [f.path for f in found if f.path in rows and not rows[f.path].present]
+            await self._ledger.set_presence(transaction, back, present=True)
+        await self._take_in(folder, found, rows, first=first)
+
+    async def hinted(self, folder: WatchFolder, paths: set[Path]) -> None:
+        paths = {p for p in paths if why_not(p) is None and is_unicode(p) and self._belongs(p, folder)}
+        looks = await asyncio.to_thread(lambda: [(path, look(path)) for path in paths])
+        rows: dict[Path, LedgerRow] = {}
+        async with self._database.transaction() as transaction:
+            for path, seen in looks:
+                if row := await self._ledger.get(transaction.connection, path):
+                    rows[path] = row
+                    if seen is None and row.present and not path.is_dir():
+                        await self._gone(transaction, [row])
+                    elif seen and not row.present:
+                        await self._ledger.set_presence(transaction, [path], present=True)
+                elif seen and await queries().output_by_path(transaction.connection, path=str(path)):
+                    paths.discard(path)
+        found = [Found(path, seen) for path, seen in looks if seen and path in paths]
+        await self._take_in(folder, found, rows, first=False)
+
+    async def _take_in(
+        self, folder: WatchFolder, found: Iterable[Found], rows: dict[Path, LedgerRow], *, first: bool
+    ) -> None:
+        fresh: list[Found] = []
+        again: list[Found] = []
+        for file in found:
+            row = rows.get(file.path)
+            if row is None or not row.is_same_file_as(file.look):
+                fresh.append(file)
+            elif row.state in UNDECIDED and row.recording_id is None and not _is_asked_about(row):
+                again.append(file)
+        changed = [row for file in fresh if (row := rows.get(file.path)) and row.transcript_id]
+        for start in range(0, len(fresh), LOOKS_AT_ONCE):
+            part = fresh[start : start + LOOKS_AT_ONCE]
+            async with self._database.transaction() as transaction:
+                await self._ledger.see(transaction, [Seen(f.path, folder.path, f.look, backlog=first) for f in part])
+        for file in (*fresh, *again):
+            if file.path not in self._identifier or file in fresh:
+                self.follow(file.path)
+        for row in changed:
+            log.info("file changed", path=str(row.path), was=row.state.value)
+            await self._superseded(row)
+
+    def _belongs(self, path: Path, folder: WatchFolder) -> bool:
+        """Where one watched folder stands inside another, a file belongs to the inner one."""
+        assert self.watcher
+        return self.watcher.folder_of(path) is folder and not self.watcher.is_left_out(path, folder.path)
+
+    async def _is_first_scan(self, transaction: Transaction, folder: WatchFolder, found: list[Found]) -> bool:
+        if await queries().folder_by_path(transaction.connection, path=str(folder.path)):
+            return False
+        recordings = [f for f in found if not not_media_by_name(f.path)]
+        backlog = "asking" if len(recordings) > self._backlog_limit else "none"
+        await queries().insert_folder(
+            transaction.connection, path=str(folder.path), now=stamp(self._clock.now()), backlog=backlog
+        )
+        if recordings:
+            log.info("first scan", folder=str(folder.path), files=len(recordings), backlog=backlog)
+        return True
+
+    async def _gone(self, transaction: Transaction, rows: list[LedgerRow]) -> None:
+        undecided = [row.path for row in rows if row.recording_id is None]
+        await self._ledger.forget(transaction, undecided)
+        for path in undecided:
+            self._settler.forget(path)
+        await self._ledger.set_presence(transaction, [r.path for r in rows if r.recording_id], present=False)
+
+    async def _follow(self) -> None:
+        while True:
+            due = self._settler.due(self._clock.monotonic())
+            for start in range(0, len(due), LOOKS_AT_ONCE):
+                await self._look_at(due[start : start + LOOKS_AT_ONCE])
+            next_due = self._settler.next_due()
+            self._wake.clear()
+            with suppress(TimeoutError):
+                seconds = None if next_due is None else max(0.02, next_due - self._clock.monotonic())
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+
+    async def _look_at(self, paths: list[Path]) -> None:
+        looks = await asyncio.to_thread(lambda: [(path, look(path)) for path in paths])
+        quiet = [path for path, seen in looks if self._settler.looked(path, seen, self._clock.monotonic())]
+        gone = [path for path, seen in looks if seen is None]
+        proofs = await asyncio.to_thread(lambda: [(path, prove(path)) for path in quiet])
+        settled = [s for path, proof in proofs if (s := self._proved(path, proof))]
+        if not settled and not gone:
+            return
+        async with self._database.transaction() as transaction:
+            rows = {path: await self._ledger.get(transaction.connection, path) for path in gone}
+            await self._gone(transaction, [row for row in rows.values() if row])
+            for file in settled:
+                row = await self._ledger.get(transaction.connection, file.path)
+                folder = self.watcher.folder_of(file.path) if self.watcher else None
+                if row is None or folder is None:
+                    continue
+                await self._ledger.settled(
+                    transaction, file.path, file.look, content_hash=None, duration=None, incomplete=file.incomplete
+                )
+                self._identifier.add(file, folder, row)
+
+    def _proved(self, path: Path, proof: Proof) -> Settled | None:
+        return self._settler.proved(path, proof, self._clock.monotonic())
+
+
+def _is_asked_about(row: LedgerRow) -> bool:
+    return row.backlog and row.state is FileState.WAITING and row.duration is not None and not row.urgent
+
+
+async def _own_outputs(transaction: Transaction, folder: Path) -> set[Path]:
+    prefix = f"{folder}{os.sep}"
+    rows = queries().output_paths_below(transaction.connection, prefix=prefix, prefix_end=prefix + "\U0010ffff")
+    return {Path(row["path"]) async for row in rows}

@@ -1,0 +1,304 @@
+"""Decides what a settled file is: no recording at all, a track that waits for its sibling, a copy, or a recording.
+
+Order: what a person asks for now, then what arrives, then the backlog, newest first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from panotti_daemon.clock import Clock
+from panotti_daemon.engine.messages import Probe, ProbeKind
+from panotti_daemon.errors import DatabaseError, EngineError
+from panotti_daemon.intake import tracks
+from panotti_daemon.intake.candidates import not_media_by_name
+from panotti_daemon.intake.ledger import Ledger, LedgerRow
+from panotti_daemon.intake.observe import hash_file, look
+from panotti_daemon.intake.register import Part, Register
+from panotti_daemon.intake.settle import Settled
+from panotti_daemon.models.database import Database, Transaction, queries
+from panotti_daemon.models.recording.models import FileState
+from panotti_daemon.models.recording.names import stem
+from panotti_daemon.settings import WatchFolder
+
+log = structlog.get_logger(__name__)
+
+BATCH_FILES = 32
+BATCH_BYTES = 256_000_000
+AFTER_TROUBLE_SECONDS = 5.0
+
+
+class Prober(Protocol):
+    async def probe(self, paths: Sequence[Path]) -> list[Probe]: ...
+
+
+@dataclass(order=True)
+class _Turn:
+    urgency: int
+    age: int
+    path: Path = field(compare=False)
+    settled: Settled = field(compare=False)
+    folder: WatchFolder = field(compare=False)
+    row: LedgerRow = field(compare=False)
+
+
+class Follower(Protocol):
+    """What looks at files until they settle."""
+
+    def follow(self, path: Path) -> None: ...
+
+    def is_growing(self, path: Path) -> bool: ...
+
+
+class Identify:
+    _follower: Follower
+
+    def __init__(self, database: Database, ledger: Ledger, register: Register, prober: Prober, clock: Clock) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._register = register
+        self._prober = prober
+        self._clock = clock
+        self._turns: dict[Path, _Turn] = {}
+        self._order = count()
+        self._grace: dict[Path, tuple[float, WatchFolder]] = {}
+        """Until when a track waits for its sibling."""
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    def __contains__(self, path: Path) -> bool:
+        return path in self._turns
+
+    def start(self, follower: Follower) -> None:
+        self._follower = follower
+        self._task = asyncio.create_task(self._work(), name="identify")
+
+    async def stop(self) -> None:
+        self._stopped = True
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def add(self, settled: Settled, folder: WatchFolder, row: LedgerRow) -> None:
+        urgency = 0 if row.urgent else 2 if row.backlog else 1
+        age = -settled.look.mtime_ns if row.backlog else next(self._order)
+        self._turns[settled.path] = _Turn(urgency, age, settled.path, settled, folder, row)
+        self._wake.set()
+
+    def hurry(self, path: Path) -> None:
+        """A person wants this file now."""
+        if turn := self._turns.get(path):
+            turn.urgency = 0
+            turn.row = turn.row.model_copy(update={"urgent": True})
+        if waiting := self._grace.get(path):
+            self._grace[path] = (self._clock.monotonic(), waiting[1])
+        self._wake.set()
+
+    async def supersede(self, row: LedgerRow) -> None:
+        """The file of this row changed after its content was known."""
+        for other in await self._register.supersede(row):
+            self._follower.follow(other.path)
+
+    async def _work(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                await self._end_grace()
+                while self._turns:
+                    await self._identify(self._next_batch())
+            except (DatabaseError, EngineError) as error:
+                log.error("identification has to wait", reason=error.message)
+                await asyncio.sleep(AFTER_TROUBLE_SECONDS)
+                continue
+            with suppress(TimeoutError):
+                next_end = min((end for end, _ in self._grace.values()), default=None)
+                seconds = None if next_end is None else max(0.02, next_end - self._clock.monotonic())
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+
+    def _next_batch(self) -> list[_Turn]:
+        batch: list[_Turn] = []
+        size = 0
+        for turn in heapq.nsmallest(BATCH_FILES, self._turns.values()):
+            size += turn.settled.look.size
+            if batch and size > BATCH_BYTES:
+                break
+            batch.append(turn)
+        return batch
+
+    async def _identify(self, batch: list[_Turn]) -> None:
+        opened = [turn for turn in batch if _plainly(turn) is None]
+        probes = await self._prober.probe([turn.path for turn in opened]) if opened else []
+        media: list[tuple[_Turn, Probe]] = []
+        async with self._database.transaction() as transaction:
+            for turn in batch:
+                if verdict := _plainly(turn):
+                    await self._ledger.set(transaction, turn.path, *verdict)
+            for turn, probe in zip(opened, probes, strict=True):
+                if verdict := _from_probe(probe):
+                    await self._ledger.set(transaction, turn.path, *verdict)
+                elif probe.kind is ProbeKind.MEDIA and not await self._waits_for_a_yes(transaction, turn, probe):
+                    media.append((turn, probe))
+        hashes = await asyncio.to_thread(self._hash, [turn.path for turn, _ in media])
+        for (turn, probe), content_hash in zip(media, hashes, strict=True):
+            if content_hash is None or await asyncio.to_thread(look, turn.path) != turn.settled.look:
+                self._follower.follow(turn.path)
+                continue
+            await self._is_recording(turn, probe, content_hash)
+        for turn in batch:
+            if self._turns.get(turn.path) is turn:
+                del self._turns[turn.path]
+
+    def _hash(self, paths: Iterable[Path]) -> list[str | None]:
+        """In a thread. None for a file that cannot be read any more."""
+        hashes: list[str | None] = []
+        for path in paths:
+            try:
+                hashes.append(hash_file(path, lambda: self._stopped))
+            except OSError:
+                hashes.append(None)
+        return hashes
+
+    async def _waits_for_a_yes(self, transaction: Transaction, turn: _Turn, probe: Probe) -> bool:
+        if not turn.row.backlog or turn.row.urgent:
+            return False
+        folder = await queries().folder_by_path(transaction.connection, path=str(turn.folder.path))
+        if folder is None or folder["backlog"] not in ("asking", "skipped"):
+            return False
+        if folder["backlog"] == "skipped":
+            await self._ledger.set(transaction, turn.path, FileState.IGNORED, SKIPPED)
+            return True
+        if await self._is_adopted(transaction, turn):
+            return False
+        await self._ledger.settled(
+            transaction,
+            turn.path,
+            turn.settled.look,
+            content_hash=None,
+            duration=probe.duration or 0.0,
+            incomplete=turn.settled.incomplete,
+        )
+        reason = "it was here before Panotti: say yes to these files with `panotti backlog --yes`"
+        await self._ledger.set(transaction, turn.path, FileState.WAITING, reason)
+        return True
+
+    async def _is_adopted(self, transaction: Transaction, turn: _Turn) -> bool:
+        """Whether a transcript that was found on disk may be of this file: then its content is worth reading."""
+        return bool(await queries().is_adopted_name(transaction.connection, name=turn.path.name))
+
+    async def _is_recording(self, turn: _Turn, probe: Probe, content_hash: str) -> None:
+        track = tracks.match(turn.path.name, turn.folder.tracks)
+        async with self._database.transaction() as transaction:
+            await self._ledger.settled(
+                transaction,
+                turn.path,
+                turn.settled.look,
+                content_hash=content_hash,
+                duration=probe.duration,
+                incomplete=turn.settled.incomplete,
+            )
+            row = await self._ledger.get(transaction.connection, turn.path)
+            if row is None:
+                return
+            part = Part(row, track.label if track else None, content_hash)
+            if track is None or len(turn.folder.tracks) < 2:
+                superseded = await self._register.commit(transaction, [part], turn.folder, stem(turn.path.name))
+            else:
+                superseded = await self._commit_track(transaction, turn, track, part)
+        for row in superseded:
+            await self.supersede(row)
+
+    async def _commit_track(
+        self, transaction: Transaction, turn: _Turn, track: tracks.TrackName, part: Part
+    ) -> list[LedgerRow]:
+        siblings, growing = await self._siblings(transaction, turn.path, track, turn.folder)
+        if siblings:
+            for sibling in siblings:
+                self._grace.pop(sibling.row.path, None)
+            parts = sorted([part, *siblings], key=lambda p: list(turn.folder.tracks).index(p.label or ""))
+            return await self._register.commit(transaction, parts, turn.folder, track.title)
+        if turn.row.urgent and not growing:
+            return await self._register.commit(transaction, [part], turn.folder, track.title)
+        seconds = turn.folder.track_grace_seconds
+        self._grace[turn.path] = (self._clock.monotonic() + seconds, turn.folder)
+        until = (self._clock.now() + timedelta(seconds=seconds)).astimezone()
+        others = ", ".join(label for label in turn.folder.tracks if label != track.label)
+        reason = f"its other track ({others}) may still come, until {until:%H:%M:%S}"
+        await self._ledger.set(transaction, turn.path, FileState.WAITING, reason)
+        return []
+
+    async def _siblings(
+        self, transaction: Transaction, path: Path, track: tracks.TrackName, folder: WatchFolder
+    ) -> tuple[list[Part], bool]:
+        """The identified tracks of the same recording, and whether another one is on its way."""
+        prefix = f"{path.parent}{os.sep}"
+        rows = await self._ledger.select(
+            transaction.connection, "ledger_between", prefix=prefix, prefix_end=prefix + "\U0010ffff"
+        )
+        parts: dict[str, Part] = {}
+        growing = False
+        for row in rows:
+            other = tracks.match(row.path.name, folder.tracks)
+            if row.path.parent != path.parent or other is None or other.title != track.title:
+                continue
+            if other.label == track.label or not row.present:
+                continue
+            if row.content_hash and row.state is not FileState.GROWING:
+                parts.setdefault(other.label, Part(row, other.label, row.content_hash))
+            growing = growing or self._follower.is_growing(row.path) or row.path in self
+        return list(parts.values()), growing
+
+    async def _end_grace(self) -> None:
+        """Tracks whose sibling did not come are recordings of their own."""
+        now = self._clock.monotonic()
+        for path in [path for path, (end, _) in self._grace.items() if end <= now]:
+            _, folder = self._grace[path]
+            track = tracks.match(path.name, folder.tracks)
+            async with self._database.transaction() as transaction:
+                row = await self._ledger.get(transaction.connection, path)
+                if row is None or track is None or row.state is not FileState.WAITING or row.content_hash is None:
+                    del self._grace[path]
+                    continue
+                _, growing = await self._siblings(transaction, path, track, folder)
+                if growing:
+                    self._grace[path] = (now + 1.0, folder)
+                    continue
+                del self._grace[path]
+                part = Part(row, track.label, row.content_hash)
+                await self._register.commit(transaction, [part], folder, track.title)
+
+
+SKIPPED = "it was here before Panotti, and you chose to leave such files alone; `panotti retry` transcribes it"
+
+
+def _plainly(turn: _Turn) -> tuple[FileState, str] | None:
+    """What can be said without opening the file."""
+    if reason := not_media_by_name(turn.path):
+        return FileState.IGNORED, reason
+    if turn.settled.unreadable:
+        return FileState.WAITING, f"it cannot be opened: {turn.settled.unreadable}; it is tried at every scan"
+    if turn.settled.look.size == 0:
+        return FileState.IGNORED, "it is empty"
+    return None
+
+
+def _from_probe(probe: Probe) -> tuple[FileState, str] | None:
+    match probe.kind:
+        case ProbeKind.MEDIA | ProbeKind.VANISHED:
+            return None
+        case ProbeKind.EMPTY | ProbeKind.NOT_MEDIA | ProbeKind.NO_AUDIO:
+            return FileState.IGNORED, probe.message
+        case ProbeKind.UNREADABLE:
+            return FileState.WAITING, f"it cannot be opened: {probe.message}; it is tried at every scan"

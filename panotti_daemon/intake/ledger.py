@@ -1,0 +1,234 @@
+"""The ledger: for every path that Panotti has ever seen, its state and why.
+
+What the user reads in `panotti explain` stands here. Its rows follow the events in the same transactions that store
+these, so that a file can never say `transcribing` while nothing is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from aiosqlite import Connection
+from pydantic import BaseModel, ConfigDict
+
+from panotti_daemon.clock import Clock
+from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
+from panotti_daemon.core.events.types import TranscriptionCompleted
+from panotti_daemon.intake.settle import Look
+from panotti_daemon.models.database import Transaction, queries, stamp
+from panotti_daemon.models.recording.models import FileState
+
+
+class LedgerRow(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    folder: Path
+    state: FileState
+    reason: str
+    size: int | None
+    mtime_ns: int | None
+    inode: int | None
+    content_hash: str | None
+    duration: float | None
+    incomplete: bool
+    recording_id: str | None
+    transcript_id: str | None
+    duplicate_of: str | None
+    backlog: bool
+    urgent: bool
+    present: bool
+    first_seen: datetime
+    updated_at: datetime
+
+    @property
+    def look(self) -> Look | None:
+        if self.size is None or self.mtime_ns is None or self.inode is None:
+            return None
+        return Look(self.size, self.mtime_ns, self.inode)
+
+    def is_same_file_as(self, look: Look) -> bool:
+        """Whether nothing was written since. Network drives make inode numbers up: size and time decide there."""
+        return self.size == look.size and self.mtime_ns == look.mtime_ns
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A file that appeared or changed."""
+
+    path: Path
+    folder: Path
+    look: Look
+    backlog: bool = False
+
+
+class Ledger:
+    """Reads and writes rows inside the caller's transaction, and follows the events as a projection of the bus."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.transcribers: frozenset[str] = frozenset()
+        """The plugins whose deliveries are the state of a recording; known once the manifests are read."""
+
+    async def get(self, connection: Connection, path: Path) -> LedgerRow | None:
+        row = await queries().ledger_entry(connection, path=str(path))
+        return LedgerRow.model_validate(dict(row)) if row else None
+
+    async def of_folder(self, connection: Connection, folder: Path) -> dict[Path, LedgerRow]:
+        rows = [row async for row in queries().ledger_of_folder(connection, folder=str(folder))]
+        return {Path(row["path"]): LedgerRow.model_validate(dict(row)) for row in rows}
+
+    async def select(self, connection: Connection, query: str, **parameters: Any) -> list[LedgerRow]:
+        """The rows of one of the named queries on the ledger."""
+        rows = getattr(queries(), query)(connection, **parameters)
+        return [LedgerRow.model_validate(dict(row)) async for row in rows]
+
+    async def see(self, transaction: Transaction, files: Iterable[Seen]) -> None:
+        rows = [
+            {
+                "path": str(file.path),
+                "folder": str(file.folder),
+                "reason": "it is new; is it whole?",
+                "size": file.look.size,
+                "mtime_ns": file.look.mtime_ns,
+                "inode": file.look.inode,
+                "backlog": int(file.backlog),
+                "now": stamp(self._clock.now()),
+            }
+            for file in files
+        ]
+        if rows:
+            await queries().see_files(transaction.connection, rows)
+
+    async def set(self, transaction: Transaction, path: Path, state: FileState, reason: str) -> None:
+        await queries().set_file(
+            transaction.connection, path=str(path), state=state, reason=reason, now=stamp(self._clock.now())
+        )
+
+    async def settled(
+        self,
+        transaction: Transaction,
+        path: Path,
+        look: Look,
+        *,
+        content_hash: str | None,
+        duration: float | None,
+        incomplete: bool,
+    ) -> None:
+        await queries().set_settled(
+            transaction.connection,
+            path=str(path),
+            size=look.size,
+            mtime_ns=look.mtime_ns,
+            inode=look.inode,
+            content_hash=content_hash,
+            duration=duration,
+            incomplete=int(incomplete),
+            now=stamp(self._clock.now()),
+        )
+
+    async def identified(
+        self,
+        transaction: Transaction,
+        path: Path,
+        state: FileState,
+        reason: str,
+        *,
+        recording_id: str,
+        transcript_id: str,
+        duplicate_of: Path | None = None,
+    ) -> None:
+        await queries().set_identified(
+            transaction.connection,
+            path=str(path),
+            state=state,
+            reason=reason,
+            recording_id=recording_id,
+            transcript_id=transcript_id,
+            duplicate_of=str(duplicate_of) if duplicate_of else None,
+            now=stamp(self._clock.now()),
+        )
+
+    async def set_presence(self, transaction: Transaction, paths: Sequence[Path], *, present: bool) -> None:
+        now = stamp(self._clock.now())
+        rows = [{"path": str(path), "present": int(present), "now": now} for path in paths]
+        if rows:
+            await queries().set_presence(transaction.connection, rows)
+
+    async def forget(self, transaction: Transaction, paths: Sequence[Path]) -> None:
+        if paths:
+            await queries().forget_files(transaction.connection, [{"path": str(path)} for path in paths])
+
+    async def set_urgent(self, transaction: Transaction, path: Path) -> None:
+        await queries().set_urgent(transaction.connection, path=str(path))
+
+    async def follow(self, transaction: Transaction, transcript_id: str, state: FileState, reason: str) -> None:
+        """Sets all files whose content this transcript is of, but not their copies."""
+        await queries().follow_transcript(
+            transaction.connection,
+            transcript_id=transcript_id,
+            state=state,
+            reason=reason,
+            now=stamp(self._clock.now()),
+        )
+
+    async def event_stored(self, transaction: Transaction, event: Event) -> None:
+        if event.source_plugin not in self.transcribers or not event.name.endswith(".completed"):
+            return
+        done = event.read(TranscriptionCompleted)
+        transcript_id = done.context.metadata.get("transcript_id")
+        if transcript_id and done.transcription.status == "completed":
+            reason = f"its transcript is {done.transcription.output_file}"
+            await self.follow(transaction, transcript_id, FileState.DONE, reason)
+        elif transcript_id and done.transcription.status == "no_speech":
+            await self.follow(transaction, transcript_id, FileState.NO_SPEECH, "no speech was found in it")
+
+    async def delivery_changed(self, transaction: Transaction, delivery: Delivery, event: Event) -> None:
+        if delivery.subscriber not in self.transcribers or event.name != "recording.ready":
+            return
+        if told := _as_file_state(delivery):
+            await self.follow(transaction, event.data["transcript_id"], *told)
+
+
+def _as_file_state(delivery: Delivery) -> tuple[FileState, str] | None:
+    match delivery.state:
+        case DeliveryState.RUNNING:
+            attempt = f"attempt {delivery.attempts}" if delivery.attempts > 1 else "it is being transcribed"
+            return FileState.TRANSCRIBING, attempt
+        case DeliveryState.QUEUED:
+            return FileState.READY, "its turn will come"
+        case DeliveryState.WAITING:
+            again = f"; tried again at {_local_time(delivery.available_at)}" if delivery.available_at else ""
+            return FileState.WAITING, f"{delivery.error}{again}"
+        case DeliveryState.DEAD:
+            return FileState.FAILED, delivery.error or "unknown"
+        case DeliveryState.DONE:
+            return None
+
+
+def _local_time(moment: datetime) -> str:
+    return (moment + timedelta(seconds=0.5)).astimezone().strftime("%H:%M:%S")
+
+
+def as_entry(row: LedgerRow) -> Mapping[str, Any]:
+    """The row as the API shows it."""
+    return row.model_dump(mode="json", include=set(ENTRY_KEYS))
+
+
+ENTRY_KEYS = (
+    "path",
+    "state",
+    "reason",
+    "folder",
+    "size",
+    "recording_id",
+    "duplicate_of",
+    "incomplete",
+    "present",
+    "first_seen",
+    "updated_at",
+)

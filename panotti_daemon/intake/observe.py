@@ -1,0 +1,67 @@
+"""The looking itself: what settling and identity need to know of a file on disk.
+
+A link is followed if it leads to a regular file. Folders, pipes, sockets and devices are never opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from panotti_daemon.intake.headers import promise
+from panotti_daemon.intake.settle import Look, Proof
+from panotti_daemon.intake.writers import held_open
+
+HASH_BLOCK = 1 << 20
+
+
+def look(path: Path) -> Look | None:
+    """One stat. None: no regular file is there, or it cannot be reached; `oddity` says more."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return Look(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def prove(path: Path) -> Proof:
+    """Opens the file, for a few kilobytes at most. To be asked for only once it is quiet."""
+    held = held_open(path)
+    if held:
+        return Proof(look(path), held_open=True, promise=None)
+    try:
+        promised = promise(path)
+    except OSError as error:
+        return Proof(look(path), held, promise=None, unreadable=error.strerror or str(error))
+    return Proof(look(path), held, promised)
+
+
+def oddity(path: Path) -> str | None:
+    """Why what stands there is no candidate, in words for the user. None: a regular file, or nothing at all."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if path.is_symlink():
+            return "a link that leads nowhere"
+        return None if isinstance(error, FileNotFoundError) else f"it cannot be reached: {error.strerror or error}"
+    if stat.S_ISREG(mode):
+        return None
+    return "a folder" if stat.S_ISDIR(mode) else "not a file but a pipe, a socket or a device"
+
+
+def hash_file(path: Path, stopped: Callable[[], bool] = lambda: False) -> str:
+    """The identity of a track: BLAKE2b of its bytes, 40 hexadecimal digits. Reads all of it; OSError propagates.
+
+    Raises InterruptedError as soon as `stopped` says so, for a large file on a slow drive must not hold up the end.
+    """
+    digest = hashlib.blake2b(digest_size=20)
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(HASH_BLOCK):
+            digest.update(block)
+            if stopped():
+                raise InterruptedError
+    return digest.hexdigest()

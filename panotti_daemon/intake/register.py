@@ -1,0 +1,177 @@
+"""Makes recordings of identified files: stores what is known of each, and tells it to the bus in one transaction.
+
+Content is identity, and the database holds it unique: however often a file comes, it is decoded once for each language
+and model asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from panotti_daemon.clock import Clock
+from panotti_daemon.core.events.bus import EventBus
+from panotti_daemon.core.events.models import Event
+from panotti_daemon.core.events.types import EventPriority, RecordingData, RecordingKnown, RecordingReady
+from panotti_daemon.ids import new_id
+from panotti_daemon.intake import tracks
+from panotti_daemon.intake.ledger import Ledger, LedgerRow
+from panotti_daemon.models.database import Database, Transaction, queries
+from panotti_daemon.models.recording import store as recordings
+from panotti_daemon.models.recording.models import FileState, Recording, Track
+from panotti_daemon.models.transcript import store as transcripts
+from panotti_daemon.models.transcript.models import TranscriptStatus
+from panotti_daemon.settings import WatchFolder
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that is a recording, or a track of one."""
+
+    row: LedgerRow
+    label: str | None
+    content_hash: str
+
+
+class Register:
+    def __init__(self, database: Database, ledger: Ledger, bus: EventBus, clock: Clock) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._bus = bus
+        self._clock = clock
+
+    async def supersede(self, row: LedgerRow) -> list[LedgerRow]:
+        """The file of this row changed after its content was known: whatever is under way for the old content
+        ends. Returns the other files that counted on it; they must be looked at again."""
+        if row.recording_id is None:
+            return []
+        async with self._database.reading() as connection:
+            found = await transcripts.of_recording(connection, row.recording_id)
+            family = await self._ledger.select(connection, "files_of_recording", recording_id=row.recording_id)
+        if not any(transcript.status is TranscriptStatus.PENDING for transcript in found):
+            return []
+        await self._bus.withdraw(row.recording_id)
+        others = [other for other in family if other.path != row.path and other.state is not FileState.IGNORED]
+        async with self._database.transaction() as transaction:
+            for other in others:
+                await self._ledger.set(transaction, other.path, FileState.GROWING, f"{row.path.name} changed")
+            await queries().delete_pending_transcripts(transaction.connection, recording_id=row.recording_id)
+        return others
+
+    async def commit(
+        self, transaction: Transaction, parts: Sequence[Part], folder: WatchFolder, title: str
+    ) -> list[LedgerRow]:
+        """Stores what is known of the recording, and tells it. Returns the rows whose earlier recording this one
+        supersedes, for `supersede` once the transaction has ended."""
+        connection = transaction.connection
+        content = tracks.content_id([part.content_hash for part in parts])
+        recording = self._recording(parts, folder, title, content)
+        known = await recordings.by_content(connection, content)
+        if known is None:
+            recording = await self._as_revision(transaction, recording, parts)
+            await recordings.insert(connection, recording)
+        else:
+            recording = recording.model_copy(
+                update={"id": known.id, "revision": known.revision, "revision_of": known.revision_of}
+            )
+        transcript_id, is_new = await transcripts.get_or_create(
+            connection, recording.id, folder.language, folder.model, self._clock.now()
+        )
+        original = await self._original(transaction, recording.id, {part.row.path for part in parts})
+        own_work = is_new or (original is None and await self._is_unworked(transaction, transcript_id, recording.id))
+        if known and original is None:
+            await recordings.relocate(connection, recording)
+        if own_work:
+            state, reason = FileState.READY, "its turn will come"
+        elif original:
+            state, reason = FileState.DUPLICATE, f"the same content as {original}"
+        else:
+            transcript = await transcripts.get(connection, transcript_id)
+            state, reason = _already(transcript.status)
+        for part in parts:
+            await self._ledger.identified(
+                transaction,
+                part.row.path,
+                state,
+                reason,
+                recording_id=recording.id,
+                transcript_id=transcript_id,
+                duplicate_of=None if own_work else original,
+            )
+        event = self._event(parts, recording, transcript_id, folder, known=not own_work)
+        await self._bus.publish(event, transaction=transaction)
+        log.info("identified", path=str(parts[0].row.path), state=state.value, recording=recording.id)
+        return [part.row for part in parts if part.row.transcript_id and part.row.recording_id != recording.id]
+
+    def _recording(self, parts: Sequence[Part], folder: WatchFolder, title: str, content: str) -> Recording:
+        return Recording(
+            id=new_id(),
+            content_id=content,
+            title=title,
+            tracks=tuple(
+                Track(
+                    path=part.row.path,
+                    label=part.label if len(parts) > 1 else None,
+                    content_hash=part.content_hash,
+                    size=part.row.size or 0,
+                    mtime_ns=part.row.mtime_ns or 0,
+                )
+                for part in parts
+            ),
+            folder=folder.path,
+            duration=max((part.row.duration for part in parts if part.row.duration), default=None),
+            incomplete=any(part.row.incomplete for part in parts),
+            created_at=self._clock.now(),
+        )
+
+    async def _as_revision(self, transaction: Transaction, recording: Recording, parts: Sequence[Part]) -> Recording:
+        """A file that had other content before, or a recording that gains a track, is a new revision."""
+        for part in parts:
+            if part.row.recording_id:
+                earlier = await recordings.get(transaction.connection, part.row.recording_id)
+                return recording.model_copy(update={"revision": earlier.revision + 1, "revision_of": earlier.id})
+        return recording
+
+    async def _original(self, transaction: Transaction, recording_id: str, own: set[Path]) -> Path | None:
+        rows = await self._ledger.select(transaction.connection, "sources_of_recording", recording_id=recording_id)
+        for row in rows:
+            if row.path not in own and await asyncio.to_thread(row.path.exists):
+                return row.path
+        return None
+
+    async def _is_unworked(self, transaction: Transaction, transcript_id: str, recording_id: str) -> bool:
+        transcript = await transcripts.get(transaction.connection, transcript_id)
+        active = await self._bus.is_active(transaction, recording_id)
+        return transcript.status is TranscriptStatus.PENDING and not active
+
+    def _event(
+        self, parts: Sequence[Part], recording: Recording, transcript_id: str, folder: WatchFolder, *, known: bool
+    ) -> Event:
+        row = parts[0].row
+        priority = EventPriority.NOW if row.urgent else EventPriority.BACKLOG if row.backlog else EventPriority.NORMAL
+        data = RecordingData.of(recording)
+        payload: RecordingKnown | RecordingReady
+        if known:
+            payload = RecordingKnown(
+                recording=data, transcript_id=transcript_id, path=str(row.path), folder=str(folder.path)
+            )
+        else:
+            payload = RecordingReady(
+                recording=data, transcript_id=transcript_id, language=folder.language, model=folder.model
+            )
+        name = "recording.known" if known else "recording.ready"
+        return Event.create(name, payload, correlation_id=recording.id, priority=priority, created_at=self._clock.now())
+
+
+def _already(status: TranscriptStatus) -> tuple[FileState, str]:
+    if status is TranscriptStatus.NO_SPEECH:
+        return FileState.NO_SPEECH, "no speech was found in it"
+    if status is TranscriptStatus.DONE:
+        return FileState.DONE, "the same content was transcribed before"
+    return FileState.READY, "its turn will come"

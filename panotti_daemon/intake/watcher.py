@@ -1,0 +1,303 @@
+"""Watches the folders. File events are hints; scans are the truth.
+
+watchdog drops events when its queue overflows and on network shares, and says nothing for ever once a watched root
+was deleted and made again. So every folder is scanned at the start, every so often, and after an overflow; and its
+root is looked at every few seconds: one that went, came back or was replaced gets a new watch and a scan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+import structlog
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver, ObservedWatch
+
+from panotti_daemon.intake.candidates import why_not, why_not_enter
+from panotti_daemon.intake.observe import look
+from panotti_daemon.intake.settle import Look
+from panotti_daemon.settings import WatchFolder
+
+log = structlog.get_logger(__name__)
+
+ROOT_CHECK_SECONDS = 3.0
+NETWORK_POLL_SECONDS = 15.0
+NETWORK_FILE_SYSTEMS = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "afpfs",
+        "9p",
+        "fuse.sshfs",
+        "fuse.rclone",
+        "fuse.davfs",
+        "davfs",
+        "webdav",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    path: Path
+    look: Look
+
+
+@dataclass
+class FolderState:
+    """How the watching of one folder goes."""
+
+    settings: WatchFolder
+    state: str = "missing"
+    """`watching`, `polling`, `missing` or `unreadable`."""
+    reason: str | None = None
+    polling_seconds: float | None = None
+
+
+class Receiver(Protocol):
+    async def scanned(self, folder: WatchFolder, found: list[Found]) -> None:
+        """A complete scan of a folder that is there."""
+
+    async def hinted(self, folder: WatchFolder, paths: set[Path]) -> None:
+        """Something happened to these paths."""
+
+    def folders_changed(self) -> None:
+        """The state of a folder changed."""
+
+
+class Watcher:
+    def __init__(
+        self, folders: Iterable[WatchFolder], receiver: Receiver, *, rescan_seconds: float, left_out: Iterable[Path]
+    ) -> None:
+        """`left_out` are folders that are never looked into: outputs, and Panotti's own."""
+        self._receiver = receiver
+        self._rescan_seconds = rescan_seconds
+        self._left_out = frozenset(left_out)
+        self._observer: BaseObserver | None = None
+        self._folders = [_Folder(FolderState(settings)) for settings in folders]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._overflow = _OverflowHandler(self._all_overflowed)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def states(self) -> list[FolderState]:
+        return [folder.state for folder in self._folders]
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._observer = Observer()
+        self._observer.start()
+        logging.getLogger("watchdog").addHandler(self._overflow)
+        self._tasks = [asyncio.create_task(self._follow(f), name=f"watch {f.settings.path}") for f in self._folders]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        logging.getLogger("watchdog").removeHandler(self._overflow)
+        if self._observer:
+            self._observer.stop()
+            await asyncio.to_thread(self._observer.join, 2.0)
+
+    def rescan(self, path: Path | None = None) -> None:
+        """Soon scans the folder that holds the path, or all of them."""
+        for folder in self._folders:
+            if path is None or path.is_relative_to(folder.settings.path):
+                folder.scan_wanted = True
+                folder.wake.set()
+
+    def folder_of(self, path: Path) -> WatchFolder | None:
+        """The watched folder that a path belongs to: the deepest, where one stands inside another."""
+        holding = [f.settings for f in self._folders if path.is_relative_to(f.settings.path)]
+        return max(holding, key=lambda settings: len(settings.path.parts), default=None)
+
+    def is_left_out(self, path: Path, root: Path) -> bool:
+        inside = [p for p in path.parents if p == root or p.is_relative_to(root)]
+        return any(p in self._left_out and p != root for p in inside) or any(
+            why_not_enter(p) for p in inside if p != root
+        )
+
+    async def _follow(self, folder: _Folder) -> None:
+        clock = asyncio.get_running_loop().time
+        next_scan = 0.0
+        while True:
+            identity, problem = await asyncio.to_thread(_identify, folder.settings.path)
+            if identity != folder.identity:
+                await asyncio.to_thread(self._watch_anew, folder, identity)
+                folder.identity = identity
+                folder.scan_wanted = True
+            self._tell(folder, problem)
+            if identity and (folder.scan_wanted or clock() >= next_scan):
+                folder.scan_wanted = False
+                found = await asyncio.to_thread(self._scan, folder.settings)
+                if found is None:
+                    folder.identity = None
+                    continue
+                await self._receiver.scanned(folder.settings, found)
+                next_scan = clock() + (folder.state.polling_seconds or self._rescan_seconds)
+            if hints := folder.take_hints():
+                await self._receiver.hinted(folder.settings, hints)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(ROOT_CHECK_SECONDS, folder.state.polling_seconds or ROOT_CHECK_SECONDS)):
+                    await folder.wake.wait()
+            folder.wake.clear()
+
+    def _watch_anew(self, folder: _Folder, identity: tuple[int, int] | None) -> None:
+        assert self._observer
+        assert self._loop
+        if folder.watch:
+            # scheduling a root again is silently nothing as long as its dead watch is not taken away
+            with suppress(KeyError, OSError):
+                self._observer.unschedule(folder.watch)
+            folder.watch = None
+        folder.state.polling_seconds = _polling_seconds(folder.settings)
+        if identity is None or (folder.settings.polling == "auto" and folder.state.polling_seconds):
+            return
+        try:
+            folder.watch = self._observer.schedule(
+                _Hints(folder, self._loop), str(folder.settings.path), recursive=folder.settings.recursive
+            )
+        except OSError as error:
+            # such as the limit on inotify watches: looking at the folder often still finds everything
+            log.warning("folder cannot be watched", folder=str(folder.settings.path), reason=str(error))
+            folder.state.polling_seconds = folder.state.polling_seconds or NETWORK_POLL_SECONDS
+
+    def _tell(self, folder: _Folder, problem: str | None) -> None:
+        if problem:
+            state = "missing" if folder.identity is None and "permission" not in problem.lower() else "unreadable"
+        else:
+            state = "polling" if folder.state.polling_seconds and not folder.watch else "watching"
+        if (state, problem) != (folder.state.state, folder.state.reason) or not folder.told:
+            folder.told = True
+            folder.state.state, folder.state.reason = state, problem
+            log.info("folder", folder=str(folder.settings.path), state=state, reason=problem)
+            self._receiver.folders_changed()
+
+    def _scan(self, settings: WatchFolder) -> list[Found] | None:
+        """Every candidate in the folder; None when the root went away meanwhile."""
+        found: list[Found] = []
+        pending = [settings.path]
+        while pending:
+            folder = pending.pop()
+            try:
+                entries = list(os.scandir(folder))
+            except OSError as error:
+                if folder == settings.path:
+                    return None
+                log.warning("folder cannot be read", folder=str(folder), reason=error.strerror)
+                continue
+            for entry in entries:
+                path = Path(entry.path)
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        if settings.recursive and path not in self._left_out and not why_not_enter(path):
+                            pending.append(path)
+                        continue
+                except OSError:
+                    continue
+                if why_not(path) is None and is_unicode(path) and (seen := look(path)):
+                    found.append(Found(path, seen))
+        return found
+
+    def _all_overflowed(self) -> None:
+        if self._loop:
+            self._loop.call_soon_threadsafe(self.rescan)
+
+
+@dataclass
+class _Folder:
+    state: FolderState
+    identity: tuple[int, int] | None = None
+    watch: ObservedWatch | None = None
+    hints: deque[Path] = field(default_factory=deque)
+    """Filled in watchdog's thread."""
+    scan_wanted: bool = True
+    told: bool = False
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def settings(self) -> WatchFolder:
+        return self.state.settings
+
+    def take_hints(self) -> set[Path]:
+        return {self.hints.popleft() for _ in range(len(self.hints))}
+
+
+class _Hints(FileSystemEventHandler):
+    """Called in watchdog's thread. Ten thousand events wake the loop once."""
+
+    def __init__(self, folder: _Folder, loop: asyncio.AbstractEventLoop) -> None:
+        self._folder = folder
+        self._loop = loop
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type in ("opened", "closed_no_write"):
+            return
+        if event.is_directory:
+            # a folder moved in brings files of which there is no event
+            self._folder.scan_wanted |= event.event_type in ("moved", "created", "deleted")
+        for path in (event.src_path, event.dest_path):
+            if path and not event.is_directory:
+                self._folder.hints.append(Path(os.fsdecode(path)))
+        with suppress(RuntimeError):  # the loop may be closing
+            self._loop.call_soon_threadsafe(self._folder.wake.set)
+
+
+class _OverflowHandler(logging.Handler):
+    """watchdog tells of lost events nowhere but in its log."""
+
+    def __init__(self, overflowed: Callable[[], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._overflowed = overflowed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "overflow" in record.getMessage().lower():
+            self._overflowed()
+
+
+def is_unicode(path: Path) -> bool:
+    """Names that are not valid Unicode can stand in no log, transcript or database."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _identify(root: Path) -> tuple[tuple[int, int] | None, str | None]:
+    """What tells this root from another one made at the same place, and what is wrong with it."""
+    try:
+        status = root.stat()
+        if not root.is_dir():
+            return None, "a file stands where the folder should be"
+        with os.scandir(root):
+            pass
+    except FileNotFoundError:
+        return None, "the folder is not there; it is watched again as soon as it is back"
+    except OSError as error:
+        return None, f"{error.strerror}; it is watched again as soon as it can be read"
+    return (status.st_dev, status.st_ino), None
+
+
+def _polling_seconds(settings: WatchFolder) -> float | None:
+    if isinstance(settings.polling, float | int):
+        return float(settings.polling)
+    if settings.polling == "never" or not sys.platform.startswith("linux"):
+        return None
+    partitions = [p for p in psutil.disk_partitions(all=True) if settings.path.is_relative_to(p.mountpoint)]
+    holding = max(partitions, key=lambda p: len(p.mountpoint), default=None)
+    return NETWORK_POLL_SECONDS if holding and holding.fstype in NETWORK_FILE_SYSTEMS else None

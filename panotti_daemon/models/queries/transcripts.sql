@@ -1,0 +1,47 @@
+-- name: insert_transcript!
+INSERT INTO transcripts (id, recording_id, language_setting, model_setting, status, created_at)
+VALUES (:id, :recording_id, :language_setting, :model_setting, 'pending', :now)
+ON CONFLICT (recording_id, language_setting, model_setting) DO NOTHING;
+
+-- name: transcript_by_settings^
+SELECT * FROM transcripts
+WHERE recording_id = :recording_id AND language_setting = :language_setting AND model_setting = :model_setting;
+
+-- name: transcript_by_id^
+SELECT transcripts.*, recordings.content_id, recordings.title
+FROM transcripts JOIN recordings ON recordings.id = transcripts.recording_id
+WHERE transcripts.id = :id;
+
+-- name: transcripts_of_recording
+SELECT transcripts.*, recordings.content_id, recordings.title
+FROM transcripts JOIN recordings ON recordings.id = transcripts.recording_id
+WHERE transcripts.recording_id = :recording_id ORDER BY transcripts.status = 'pending', transcripts.id DESC;
+
+-- name: finish_transcript!
+UPDATE transcripts SET status = :status, created_at = :created_at, result = :result WHERE id = :id;
+
+-- name: delete_pending_transcripts!
+DELETE FROM transcripts WHERE recording_id = :recording_id AND status = 'pending';
+
+-- name: reset_transcript!
+UPDATE transcripts SET status = 'pending', result = NULL WHERE id = :id;
+
+-- name: segments_of_transcript
+SELECT * FROM segments WHERE transcript_id = :transcript_id ORDER BY position;
+
+-- name: delete_segments!
+DELETE FROM segments WHERE transcript_id = :transcript_id;
+
+-- name: insert_segments*!
+INSERT INTO segments
+    (transcript_id, position, start, end, text, track, avg_logprob, no_speech_prob, compression_ratio)
+VALUES
+    (:transcript_id, :position, :start, :end, :text, :track, :avg_logprob, :no_speech_prob, :compression_ratio);
+
+-- name: recent_transcripts
+SELECT transcripts.id, transcripts.recording_id, transcripts.created_at, recordings.title,
+    (SELECT path FROM outputs WHERE outputs.transcript_id = transcripts.id ORDER BY format = 'txt' DESC LIMIT 1) AS path
+FROM transcripts
+JOIN recordings ON recordings.id = transcripts.recording_id
+WHERE transcripts.status = 'done'
+ORDER BY transcripts.created_at DESC LIMIT :limit;

@@ -1,0 +1,65 @@
+"""Transcripts in the database: the engine's results, kept so that nothing is ever decoded twice."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from aiosqlite import Connection
+
+from panotti_daemon.errors import PermanentError
+from panotti_daemon.ids import new_id
+from panotti_daemon.models.database import queries, stamp
+from panotti_daemon.models.transcript.models import Segment, Transcript, Transcription, TranscriptStatus
+
+
+async def get_or_create(
+    connection: Connection, recording_id: str, language: str, model: str, now: datetime
+) -> tuple[str, bool]:
+    """The id of the transcript with these settings, and whether it is a new, pending one."""
+    settings = {"recording_id": recording_id, "language_setting": language, "model_setting": model}
+    created = await queries().insert_transcript(connection, id=new_id(), now=stamp(now), **settings)
+    row = await queries().transcript_by_settings(connection, **settings)
+    return str(row["id"]), bool(created)
+
+
+async def get(connection: Connection, transcript_id: str) -> Transcript:
+    """Raises PermanentError for one that is not there."""
+    row = await queries().transcript_by_id(connection, id=transcript_id)
+    if row is None:
+        raise PermanentError("This transcript was withdrawn; drop the file again.")
+    return await _read(connection, dict(row))
+
+
+async def of_recording(connection: Connection, recording_id: str) -> list[Transcript]:
+    """Finished ones first, the newest before the others."""
+    rows = [dict(row) async for row in queries().transcripts_of_recording(connection, recording_id=recording_id)]
+    return [await _read(connection, row) for row in rows]
+
+
+async def finish(connection: Connection, transcript_id: str, result: Transcription, now: datetime) -> None:
+    status = TranscriptStatus.DONE if result.segments else TranscriptStatus.NO_SPEECH
+    await queries().finish_transcript(
+        connection,
+        id=transcript_id,
+        status=status,
+        created_at=stamp(now),
+        result=result.model_dump_json(exclude={"segments"}),
+    )
+    await queries().delete_segments(connection, transcript_id=transcript_id)
+    rows = [
+        segment.model_dump() | {"transcript_id": transcript_id, "position": position}
+        for position, segment in enumerate(result.segments)
+    ]
+    if rows:
+        await queries().insert_segments(connection, rows)
+
+
+async def _read(connection: Connection, row: dict[str, Any]) -> Transcript:
+    result = None
+    if row["result"]:
+        rows = queries().segments_of_transcript(connection, transcript_id=row["id"])
+        segments = tuple([Segment.model_validate(dict(segment)) async for segment in rows])
+        result = Transcription.model_validate(json.loads(row["result"]) | {"segments": segments})
+    return Transcript.model_validate(row | {"result": result})

@@ -1,0 +1,106 @@
+"""Brings a stored transcript to the disk as its folder's settings ask, and remembers what was written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from panotti_daemon.clock import Clock
+from panotti_daemon.errors import OutputUnavailable, PlanOutdated
+from panotti_daemon.models.database import Database, queries, stamp
+from panotti_daemon.models.recording import store as recordings
+from panotti_daemon.models.recording.models import Recording
+from panotti_daemon.models.transcript import outputs
+from panotti_daemon.models.transcript.formats import Document
+from panotti_daemon.models.transcript.models import Transcript
+from panotti_daemon.models.transcript.outputs import Destination, KnownOutput, Plan
+from panotti_daemon.settings import Format, WatchFolder
+
+PLANS = 5
+"""How often somebody may get in between before we wait a while."""
+
+
+class OutputWriter:
+    def __init__(self, database: Database, clock: Clock, folder_of: Callable[[Path], WatchFolder]) -> None:
+        """`folder_of` gives the settings for a path, also for one that stands in no watched folder."""
+        self._database = database
+        self._clock = clock
+        self._folder_of = folder_of
+        self._lock = asyncio.Lock()
+        """Two plans made at once could choose the same name."""
+
+    async def write(self, transcript: Transcript, recording: Recording) -> Mapping[str, Path]:
+        """All formats of the folder's settings. Raises OutputUnavailable."""
+        folder = self._folder_of(recording.path)
+        sources = [track.path for track in recording.tracks]
+        return await self._write(transcript, recording, folder, sources, folder.formats)
+
+    async def restore(self, transcript: Transcript, recording: Recording, came: Path) -> Mapping[str, Path]:
+        """Only the formats that are nowhere below the output folder that the file which came belongs to."""
+        folder = self._folder_of(came)
+        root = folder.path if folder.output == "beside" else folder.output
+        async with self._database.reading() as connection:
+            rows = [row async for row in queries().outputs_of_recording(connection, recording_id=recording.id)]
+        paths = [(row["format"], Path(row["path"])) for row in rows]
+        there = await asyncio.to_thread(
+            lambda: {format for format, path in paths if root and path.is_relative_to(root) and path.exists()}
+        )
+        missing = tuple(format for format in folder.formats if format not in there)
+        if not missing:
+            return {}
+        own = [track.path for track in recording.tracks]
+        return await self._write(transcript, recording, folder, own if came in own else [came], missing)
+
+    async def _write(
+        self,
+        transcript: Transcript,
+        recording: Recording,
+        folder: WatchFolder,
+        sources: list[Path],
+        formats: tuple[Format, ...],
+    ) -> Mapping[str, Path]:
+        assert folder.output
+        document = Document.of(transcript, recording)
+        destination = Destination.of(sources, folder.path, folder.output, recording.title)
+        async with self._lock:
+            for _ in range(PLANS):
+                known, earlier = await self._known(destination.folder, recording)
+                plan = await asyncio.to_thread(outputs.plan, document, formats, destination, known, earlier)
+                await self._remember(plan, transcript)
+                try:
+                    await asyncio.to_thread(outputs.write, plan)
+                except PlanOutdated:
+                    continue
+                await self._forget_replaced(plan)
+                return {output.format.value: output.path for output in plan.outputs}
+        raise OutputUnavailable(f"Other programs keep changing files in {destination.folder}; it is tried again.")
+
+    async def _known(self, folder: Path, recording: Recording) -> tuple[list[KnownOutput], list[str]]:
+        async with self._database.reading() as connection:
+            known = [
+                KnownOutput(Path(row["path"]), row["recording_id"], row["digest"])
+                async for row in queries().outputs_in_folder(connection, folder=str(folder))
+            ]
+            return known, await recordings.earlier_revisions(connection, recording.id)
+
+    async def _remember(self, plan: Plan, transcript: Transcript) -> None:
+        """Before anything is written: after a crash these files are known to be ours."""
+        rows = [
+            {
+                "path": str(output.path),
+                "digest": output.digest,
+                "transcript_id": transcript.id,
+                "format": output.format.value,
+                "folder": str(output.path.parent),
+                "now": stamp(self._clock.now()),
+            }
+            for output in plan.outputs
+        ]
+        async with self._database.transaction() as transaction:
+            await queries().upsert_outputs(transaction.connection, rows)
+
+    async def _forget_replaced(self, plan: Plan) -> None:
+        rows = [{"path": str(output.path), "digest": output.digest} for output in plan.outputs]
+        async with self._database.transaction() as transaction:
+            await queries().forget_replaced_outputs(transaction.connection, rows)

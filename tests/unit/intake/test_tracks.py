@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panotti_daemon.intake.tracks import TrackName, content_id, match, sibling_key
+
+PATTERNS = {"microphone": "*_mic.*", "system": "*_system_audio.*"}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("standup_mic.wav", TrackName("microphone", "standup")),
+        ("standup_system_audio.m4a", TrackName("system", "standup")),
+        ("Standup_MIC.WAV", TrackName("microphone", "Standup")),
+        ("2025.01.21 [sales] call_mic.flac", TrackName("microphone", "2025.01.21 [sales] call")),
+        ("a_mic_mic.wav", TrackName("microphone", "a_mic")),
+        ("standup.wav", None),
+        ("_mic.wav", None),
+        ("standup_mic", None),
+        ("standup_mic.", None),
+        ("standup_mic.2.wav", None),
+        ("standup_mic.wav.part", None),
+    ],
+)
+def test_a_name_is_a_track_when_a_pattern_matches_all_of_it(name: str, expected: TrackName | None) -> None:
+    assert match(name, PATTERNS) == expected
+
+
+def test_the_pattern_with_the_most_literal_text_wins() -> None:
+    patterns = {"any": "*_audio.*", "system": "*_system_audio.*"}
+    assert match("standup_system_audio.wav", patterns) == TrackName("system", "standup")
+    assert match("standup_audio.wav", patterns) == TrackName("any", "standup")
+
+
+def test_the_star_may_stand_at_the_end_and_the_suffix_may_be_given_or_left_out() -> None:
+    assert match("mic-standup.wav", {"microphone": "mic-*.*"}) == TrackName("microphone", "standup")
+    assert match("standup_mic.wav", {"microphone": "*_mic.wav"}) == TrackName("microphone", "standup")
+    assert match("standup_mic.mp3", {"microphone": "*_mic.wav"}) is None
+    assert match("standup_mic.m4a", {"microphone": "*_mic.m*"}) == TrackName("microphone", "standup")
+    assert match("standup_mic.mp3", {"microphone": "*_mic"}) == TrackName("microphone", "standup")
+
+
+def test_signs_of_other_pattern_languages_mean_themselves() -> None:
+    assert match("call (1)?.wav", {"one": "* (1)?.*"}) == TrackName("one", "call")
+    assert match("call (1).wav", {"one": "* (1)?.*"}) is None
+
+
+def test_tracks_of_one_recording_share_a_key() -> None:
+    folder = Path("/recordings/monday")
+    assert sibling_key(folder / "standup_mic.wav", PATTERNS) == (folder, "standup")
+    assert sibling_key(folder / "standup_system_audio.m4a", PATTERNS) == (folder, "standup")
+    assert sibling_key(folder.parent / "standup_mic.wav", PATTERNS) == (folder.parent, "standup")
+    assert sibling_key(folder / "standup.wav", PATTERNS) is None
+    assert sibling_key(folder / "standup_mic.wav", {}) is None
+
+
+@given(st.text(min_size=1), st.sampled_from(sorted(PATTERNS)), st.from_regex(r"[a-z0-9]{1,4}", fullmatch=True))
+def test_any_title_survives_the_pattern(title: str, label: str, suffix: str) -> None:
+    name = PATTERNS[label].removesuffix("*").replace("*", title, 1) + suffix
+    assert match(name, PATTERNS) == TrackName(label, title)
+
+
+def test_a_single_track_gives_the_recording_its_own_identity() -> None:
+    assert content_id(["abc"]) == "abc"
+
+
+def test_several_tracks_identify_a_recording_in_whatever_order_they_come() -> None:
+    both = content_id(["aa", "bb"])
+    assert both == content_id(["bb", "aa"]) == hashlib.blake2b(b"aa\nbb", digest_size=20).hexdigest()
+    assert both != content_id(["aab", "b"])
+    assert len(both) == 40
