@@ -127,7 +127,7 @@ class Arrivals:
             row = rows.get(file.path)
             if row is None or not row.is_same_file_as(file.look):
                 fresh.append(file)
-            elif row.state in UNDECIDED and row.recording_id is None and not _is_asked_about(row):
+            elif _is_open(row):
                 again.append(file)
         changed = [row for file in fresh if (row := rows.get(file.path)) and row.transcript_id]
         for start in range(0, len(fresh), LOOKS_AT_ONCE):
@@ -202,8 +202,12 @@ class Arrivals:
         return self._settler.proved(path, proof, self._clock.monotonic())
 
 
-def _is_asked_about(row: LedgerRow) -> bool:
-    return row.backlog and row.state is FileState.WAITING and row.duration is not None and not row.urgent
+def _is_open(row: LedgerRow) -> bool:
+    """Whether an unchanged file is to be looked at again: it was not identified yet, or had gone before its turn."""
+    if row.state is FileState.CANCELLED:
+        return not row.present
+    asked_about = row.backlog and row.state is FileState.WAITING and row.duration is not None and not row.urgent
+    return row.state in UNDECIDED and row.recording_id is None and not asked_about
 
 
 async def _own_outputs(transaction: Transaction, folder: Path) -> set[Path]:

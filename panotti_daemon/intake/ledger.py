@@ -6,7 +6,7 @@ these, so that a file can never say `transcribing` while nothing is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -69,8 +69,10 @@ class Seen:
 class Ledger:
     """Reads and writes rows inside the caller's transaction, and follows the events as a projection of the bus."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, changed: Callable[[], None] = lambda: None) -> None:
+        """`changed` is called after every commit that touched it."""
         self._clock = clock
+        self._changed = changed
         self.transcribers: frozenset[str] = frozenset()
         """The plugins whose deliveries are the state of a recording; known once the manifests are read."""
 
@@ -102,9 +104,11 @@ class Ledger:
             for file in files
         ]
         if rows:
+            transaction.after_commit(self._changed)
             await queries().see_files(transaction.connection, rows)
 
     async def set(self, transaction: Transaction, path: Path, state: FileState, reason: str) -> None:
+        transaction.after_commit(self._changed)
         await queries().set_file(
             transaction.connection, path=str(path), state=state, reason=reason, now=stamp(self._clock.now())
         )
@@ -142,6 +146,7 @@ class Ledger:
         transcript_id: str,
         duplicate_of: Path | None = None,
     ) -> None:
+        transaction.after_commit(self._changed)
         await queries().set_identified(
             transaction.connection,
             path=str(path),
@@ -157,10 +162,12 @@ class Ledger:
         now = stamp(self._clock.now())
         rows = [{"path": str(path), "present": int(present), "now": now} for path in paths]
         if rows:
+            transaction.after_commit(self._changed)
             await queries().set_presence(transaction.connection, rows)
 
     async def forget(self, transaction: Transaction, paths: Sequence[Path]) -> None:
         if paths:
+            transaction.after_commit(self._changed)
             await queries().forget_files(transaction.connection, [{"path": str(path)} for path in paths])
 
     async def set_urgent(self, transaction: Transaction, path: Path) -> None:
@@ -168,6 +175,7 @@ class Ledger:
 
     async def follow(self, transaction: Transaction, transcript_id: str, state: FileState, reason: str) -> None:
         """Sets all files whose content this transcript is of, but not their copies."""
+        transaction.after_commit(self._changed)
         await queries().follow_transcript(
             transaction.connection,
             transcript_id=transcript_id,
@@ -212,23 +220,3 @@ def _as_file_state(delivery: Delivery) -> tuple[FileState, str] | None:
 
 def _local_time(moment: datetime) -> str:
     return (moment + timedelta(seconds=0.5)).astimezone().strftime("%H:%M:%S")
-
-
-def as_entry(row: LedgerRow) -> Mapping[str, Any]:
-    """The row as the API shows it."""
-    return row.model_dump(mode="json", include=set(ENTRY_KEYS))
-
-
-ENTRY_KEYS = (
-    "path",
-    "state",
-    "reason",
-    "folder",
-    "size",
-    "recording_id",
-    "duplicate_of",
-    "incomplete",
-    "present",
-    "first_seen",
-    "updated_at",
-)

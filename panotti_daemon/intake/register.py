@@ -109,6 +109,24 @@ class Register:
         log.info("identified", path=str(parts[0].row.path), state=state.value, recording=recording.id)
         return [part.row for part in parts if part.row.transcript_id and part.row.recording_id != recording.id]
 
+    async def republish(self, transaction: Transaction, recording_id: str, priority: EventPriority) -> int:
+        """Puts a recording whose work was cancelled up for transcription again; returns how many transcripts."""
+        count = 0
+        recording = await recordings.get(transaction.connection, recording_id)
+        for transcript in await transcripts.of_recording(transaction.connection, recording_id):
+            if transcript.status is TranscriptStatus.PENDING:
+                payload = RecordingReady(
+                    recording=RecordingData.of(recording),
+                    transcript_id=transcript.id,
+                    language=transcript.language_setting,
+                    model=transcript.model_setting,
+                )
+                event = Event.create("recording.ready", payload, correlation_id=recording_id, priority=priority)
+                await self._ledger.follow(transaction, transcript.id, FileState.READY, "its turn will come")
+                await self._bus.publish(event, transaction=transaction)
+                count += 1
+        return count
+
     def _recording(self, parts: Sequence[Part], folder: WatchFolder, title: str, content: str) -> Recording:
         return Recording(
             id=new_id(),

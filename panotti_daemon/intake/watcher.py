@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import psutil
 import structlog
@@ -62,8 +62,7 @@ class FolderState:
     """How the watching of one folder goes."""
 
     settings: WatchFolder
-    state: str = "missing"
-    """`watching`, `polling`, `missing` or `unreadable`."""
+    state: Literal["watching", "polling", "missing", "unreadable"] = "missing"
     reason: str | None = None
     polling_seconds: float | None = None
 
@@ -177,8 +176,9 @@ class Watcher:
             folder.state.polling_seconds = folder.state.polling_seconds or NETWORK_POLL_SECONDS
 
     def _tell(self, folder: _Folder, problem: str | None) -> None:
+        state: Literal["watching", "polling", "missing", "unreadable"]
         if problem:
-            state = "missing" if folder.identity is None and "permission" not in problem.lower() else "unreadable"
+            state = "unreadable" if "ermission" in problem else "missing"
         else:
             state = "polling" if folder.state.polling_seconds and not folder.watch else "watching"
         if (state, problem) != (folder.state.state, folder.state.reason) or not folder.told:

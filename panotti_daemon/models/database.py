@@ -34,7 +34,7 @@ def stamp(moment: datetime) -> str:
 @cache
 def queries() -> Any:
     """The named queries of `queries/*.sql`."""
-    return aiosql.from_path(HERE / "queries", "aiosqlite")
+    return aiosql.from_path(HERE / "queries", "aiosqlite", mandatory_parameters=False)
 
 
 class Transaction:

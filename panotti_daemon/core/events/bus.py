@@ -96,6 +96,9 @@ class EventBus:
         """From now on events are kept for this subscriber, whether or not its handler is there yet."""
         self._subscribers[subscription.name] = _Subscriber(subscription)
 
+    def is_declared(self, name: str) -> bool:
+        return name in self._subscribers
+
     def attach(self, name: str, handler: Handler) -> None:
         """Starts to deliver to a declared subscriber."""
         subscriber = self._subscribers[name]
@@ -141,12 +144,17 @@ class EventBus:
             await _wait_for([self._announcer], timeout=1.0)
 
     def pause(self, name: str) -> None:
-        """Claims nothing more for this subscriber; what runs is not touched."""
-        self._subscribers[name].paused = True
+        """Claims nothing more for this subscriber; what runs is not touched, and may be silent."""
+        subscriber = self._subscribers[name]
+        subscriber.paused = True
+        for run in subscriber.runs.values():
+            self._set_deadline(run)
 
     def resume(self, name: str) -> None:
         subscriber = self._subscribers[name]
         subscriber.paused = False
+        for run in subscriber.runs.values():
+            self._set_deadline(run)
         subscriber.wake.set()
 
     async def publish(self, *events: Event, transaction: Transaction | None = None) -> None:
@@ -172,9 +180,8 @@ class EventBus:
     def heartbeat(self, event_id: str) -> None:
         """A handler of this event has made progress: it is not hung."""
         for run in self._runs():
-            if run.delivery.event_id == event_id and run.deadline:
-                silence = self._subscribers[run.delivery.subscriber].subscription.silence_seconds
-                run.deadline.reschedule(asyncio.get_running_loop().time() + silence)
+            if run.delivery.event_id == event_id:
+                self._set_deadline(run)
 
     async def withdraw(self, correlation_id: str) -> int:
         """Ends what is queued, waiting or running in a correlation, as done without result; returns how many."""
@@ -347,6 +354,12 @@ class EventBus:
             except DatabaseError as error:
                 log.error("cannot store an outcome", plugin=delivery.subscriber, reason=error.message)
                 await asyncio.sleep(DATABASE_RETRY_SECONDS)
+
+    def _set_deadline(self, run: _Run) -> None:
+        subscriber = self._subscribers[run.delivery.subscriber]
+        if run.deadline and not run.handling.done() and not run.deadline.expired():
+            now = asyncio.get_running_loop().time()
+            run.deadline.reschedule(None if subscriber.paused else now + subscriber.subscription.silence_seconds)
 
     def _runs(self) -> list[_Run]:
         return [run for subscriber in self._subscribers.values() for run in subscriber.runs.values()]

@@ -45,3 +45,6 @@ FROM transcripts
 JOIN recordings ON recordings.id = transcripts.recording_id
 WHERE transcripts.status = 'done'
 ORDER BY transcripts.created_at DESC LIMIT :limit;
+
+-- name: transcripts_since$
+SELECT count(*) FROM transcripts WHERE status <> 'pending' AND created_at >= :moment;

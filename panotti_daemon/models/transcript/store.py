@@ -8,9 +8,10 @@ from typing import Any
 
 from aiosqlite import Connection
 
+from panotti_daemon.clock import Clock
 from panotti_daemon.errors import PermanentError
 from panotti_daemon.ids import new_id
-from panotti_daemon.models.database import queries, stamp
+from panotti_daemon.models.database import Database, queries, stamp
 from panotti_daemon.models.transcript.models import Segment, Transcript, Transcription, TranscriptStatus
 
 
@@ -63,3 +64,20 @@ async def _read(connection: Connection, row: dict[str, Any]) -> Transcript:
         segments = tuple([Segment.model_validate(dict(segment)) async for segment in rows])
         result = Transcription.model_validate(json.loads(row["result"]) | {"segments": segments})
     return Transcript.model_validate(row | {"result": result})
+
+
+class TranscriptStore:
+    """The same, a transaction each: as plugins reach them."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def get(self, transcript_id: str) -> Transcript:
+        async with self._database.reading() as connection:
+            return await get(connection, transcript_id)
+
+    async def store(self, transcript_id: str, result: Transcription) -> Transcript:
+        async with self._database.transaction() as transaction:
+            await finish(transaction.connection, transcript_id, result, self._clock.now())
+            return await get(transaction.connection, transcript_id)

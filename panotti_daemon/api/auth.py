@@ -1,0 +1,81 @@
+"""Who gets in: default-deny, for every route but the liveness probe.
+
+A web page in the user's browser can reach 127.0.0.1 too, under a name of its own (DNS rebinding) or as a foreign
+origin. So the Host must be exactly ours with its port, a foreign Origin is refused, and a bearer token is asked for.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from panotti_daemon.api.problems import problem
+
+PREFIX = "/api/v1"
+OPEN = f"{PREFIX}/health/live"
+CORS_METHODS = "GET, POST"
+CORS_HEADERS = "Authorization, Content-Type"
+
+
+class Gate:
+    """Pure ASGI, so that it stands before everything else and streams pass it untouched."""
+
+    def __init__(self, app: ASGIApp, *, token: str, port: int, cors_origins: Iterable[str] = ()) -> None:
+        self._app = app
+        self._authorization = f"Bearer {token}".encode()
+        self._hosts = frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+        self._own_origins = frozenset(f"http://{host}" for host in self._hosts)
+        self._cors_origins = frozenset(cors_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        if headers.getlist("host") not in [[host] for host in self._hosts]:
+            await problem(403, "This Host is not served here.")(scope, receive, send)
+        elif origin is not None and origin not in self._own_origins | self._cors_origins:
+            await problem(403, "This Origin is not allowed; see api.cors_origins in the settings.")(
+                scope, receive, send
+            )
+        elif origin in self._cors_origins and scope["method"] == "OPTIONS":
+            await self._answer_preflight(origin or "", send)
+        elif scope["path"] != OPEN and not self._is_known(headers):
+            denied = problem(401, "A bearer token is needed; it stands in the runtime file.")
+            denied.headers["WWW-Authenticate"] = "Bearer"
+            await denied(scope, receive, send)
+        else:
+            await self._app(scope, receive, self._marked(send, origin))
+
+    def _is_known(self, headers: Headers) -> bool:
+        given = headers.getlist("authorization")
+        return len(given) == 1 and hmac.compare_digest(given[0].encode("latin-1"), self._authorization)
+
+    def _marked(self, send: Send, origin: str | None) -> Send:
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+                headers["Cache-Control"] = "no-store"
+                if origin in self._cors_origins:
+                    headers["Access-Control-Allow-Origin"] = origin or ""
+                    headers["Vary"] = "Origin"
+            await send(message)
+
+        return send_marked
+
+    async def _answer_preflight(self, origin: str, send: Send) -> None:
+        headers = MutableHeaders(
+            {
+                "Access-Control-Allow-Origin": origin,
+                "Access-Control-Allow-Methods": CORS_METHODS,
+                "Access-Control-Allow-Headers": CORS_HEADERS,
+                "Vary": "Origin",
+            }
+        )
+        await send({"type": "http.response.start", "status": 204, "headers": headers.raw})
+        await send({"type": "http.response.body", "body": b""})

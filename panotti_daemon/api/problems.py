@@ -1,0 +1,42 @@
+"""Errors as RFC 9457 problems, which say what to do and nothing of the inside."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from panotti_daemon.api.schemas import Problem
+from panotti_daemon.errors import PanottiError, PermanentError
+
+log = structlog.get_logger(__name__)
+
+
+def problem(status: int, detail: str, title: str | None = None) -> JSONResponse:
+    body = Problem(title=title or HTTPStatus(status).phrase, status=status, detail=detail)
+    return JSONResponse(body.model_dump(), status, media_type="application/problem+json")
+
+
+def handle_problems(app: FastAPI) -> None:
+    @app.exception_handler(PanottiError)
+    async def _panotti(_: Request, error: PanottiError) -> JSONResponse:
+        return problem(404 if isinstance(error, PermanentError) else 409, error.message, error.title)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return problem(422, f"{where}: {first['msg']}")
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, str(error.detail))
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("request failed", route=request.url.path, exc_info=error)
+        return problem(500, "Something went wrong inside; the log says what.")

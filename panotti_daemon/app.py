@@ -1,0 +1,293 @@
+"""The composition root: builds the daemon's parts, starts them in order, and stops them in the reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from panotti_daemon.api.app import ApiServer, bind
+from panotti_daemon.api.schemas import Pause, RuntimeInfo
+from panotti_daemon.api.services import Services
+from panotti_daemon.api.status import StatusBoard
+from panotti_daemon.clock import Clock
+from panotti_daemon.core.events.bus import EventBus
+from panotti_daemon.core.plugins.manager import PluginManager
+from panotti_daemon.core.plugins.protocol import Context
+from panotti_daemon.desktop import instance
+from panotti_daemon.engine.client import Engine
+from panotti_daemon.engine.transcriber import LocalTranscriber
+from panotti_daemon.intake.arrivals import Arrivals
+from panotti_daemon.intake.identify import Identify
+from panotti_daemon.intake.ledger import Ledger
+from panotti_daemon.intake.register import Register
+from panotti_daemon.intake.requests import Requests
+from panotti_daemon.intake.sources import Sources
+from panotti_daemon.intake.watcher import Watcher
+from panotti_daemon.models.database import Database, queries, stamp
+from panotti_daemon.models.transcript.adoption import adopt
+from panotti_daemon.models.transcript.store import TranscriptStore
+from panotti_daemon.models.transcript.writer import OutputWriter
+from panotti_daemon.paths import Paths, bundled
+from panotti_daemon.settings import Settings, WatchFolder
+
+log = structlog.get_logger(__name__)
+
+GRACE_SECONDS = 1.0
+PAUSE_CHECK_SECONDS = 30.0
+"""A pause that ends at a time of day is looked at so often: the machine may sleep, or its clock be set."""
+
+
+class Daemon:
+    def __init__(self, paths: Paths, settings: Settings, clock: Clock) -> None:
+        self.paths = paths
+        self.settings = settings
+        self.notes: list[str] = []
+        """What a user at the terminal should know of this start."""
+        self.url = ""
+        self._clock = clock
+        self._stop = asyncio.Event()
+        self._ready = False
+        self._notices: list[str] = []
+        self._pause_timer: asyncio.Task[None] | None = None
+
+    async def run(self, on_ready: Callable[[Daemon], None]) -> None:
+        """Until a signal or `shut_down`. The instance lock must be held."""
+        self._handle_signals()
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._ready = True
+            log.info("ready", url=self.url)
+            on_ready(self)
+            gc.collect()
+            gc.freeze()  # what is there now stays: later collections need not look at it
+            await self._stop.wait()
+            log.info("stopping")
+            self._ready = False
+            self._board.close()
+        log.info("stopped")
+
+    def shut_down(self) -> None:
+        self._stop.set()
+
+    async def pause(self, until: datetime | None) -> None:
+        await self._set_pause(Pause(until=until))
+
+    async def resume(self) -> None:
+        await self._set_pause(None)
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings, clock = self.settings, self._clock
+        database = self._database = await Database.open(self.paths.database, clock.now())
+        stack.push_async_callback(database.close)
+        await self._prepare_folders()
+
+        engine = self._engine = Engine(
+            models=self.paths.models, idle_seconds=settings.engine.idle_seconds, workers=settings.engine.workers
+        )
+        stack.push_async_callback(engine.close)
+        transcriber = LocalTranscriber(engine, clock, model=settings.engine.model)
+
+        bus = self._bus = EventBus(database, clock)
+        ledger = Ledger(clock, changed=self._touch)
+        bus.project(ledger)
+        register = Register(database, ledger, bus, clock)
+        identify = Identify(database, ledger, register, engine, clock)
+        arrivals = Arrivals(
+            database,
+            ledger,
+            identify,
+            clock,
+            backlog_limit=settings.backlog_limit,
+            superseded=identify.supersede,
+            folders_changed=self._touch,
+        )
+        watcher = arrivals.watcher = Watcher(
+            settings.watch, arrivals, rescan_seconds=settings.rescan_seconds, left_out=self._left_out()
+        )
+
+        async def recheck(path: Path) -> None:
+            if folder := watcher.folder_of(path):
+                await arrivals.hinted(folder, {path})
+
+        def folder_of(path: Path) -> WatchFolder:
+            found = watcher.folder_of(path)
+            return found or WatchFolder(path=path.parent, output=self.paths.transcripts)
+
+        sources = Sources(database, ledger, recheck)
+        outputs = OutputWriter(database, clock, folder_of)
+        stored = TranscriptStore(database, clock)
+
+        def context_for(plugin: str) -> Context:
+            return Context(
+                recordings=sources,
+                transcriber=transcriber,
+                transcripts=stored,
+                outputs=outputs,
+                clock=clock,
+                log=structlog.get_logger(f"plugins.{plugin}").bind(plugin=plugin),
+                data=self.paths.data / "plugin-data" / plugin,
+                resources=bundled("resources"),
+            )
+
+        plugins = PluginManager(bus, database, context_for, settings.plugins, (bundled("plugins"), self.paths.plugins))
+        plugins.register()
+        ledger.transcribers = frozenset(plugins.names_with_role("transcription"))
+        self._paused_by_pause = [name for name in ledger.transcribers if bus.is_declared(name)]
+        requests = Requests(database, ledger, bus, watcher, arrivals, identify, register, clock)
+        self._board = StatusBoard(
+            database=database,
+            ledger=ledger,
+            bus=bus,
+            watcher=watcher,
+            plugins=plugins,
+            engine=engine,
+            requests=requests,
+            clock=clock,
+            estimate=lambda audio_seconds: audio_seconds / transcriber.speed,
+            pid=os.getpid(),
+            log_file=self.paths.log_file,
+            notices=lambda: self._notices,
+        )
+        bus.listen(self._board.hear)
+
+        await bus.start()
+        stack.push_async_callback(plugins.stop)
+        stack.push_async_callback(bus.stop, GRACE_SECONDS)
+        await self._restore_pause()
+        stack.push_async_callback(self._end_pause_timer)
+        await plugins.start()
+        services = Services(
+            database=database,
+            ledger=ledger,
+            requests=requests,
+            board=self._board,
+            control=self,
+            is_ready=lambda: self._ready,
+        )
+        await self._serve(stack, services)
+        identify.start(arrivals)
+        stack.push_async_callback(identify.stop)
+        arrivals.start()
+        stack.push_async_callback(arrivals.stop)
+        await watcher.start()
+        stack.push_async_callback(watcher.stop)
+
+    async def _serve(self, stack: AsyncExitStack, services: Services) -> None:
+        listener, is_wished = bind(self.settings.api)
+        stack.callback(listener.close)
+        token = secrets.token_urlsafe(32)
+        server = ApiServer(listener, services, token, self.settings.api)
+        self.url = self._board.url = server.url
+        if not is_wished and self.settings.api.port:
+            self.notes.append(f"Port {self.settings.api.port} is taken by another program; another one is used.")
+        await server.start()
+        stack.push_async_callback(server.stop)
+        info = RuntimeInfo(pid=os.getpid(), url=server.url, token=token, started_at=self._clock.now())
+        instance.publish(self.paths.runtime_file, info)
+        stack.callback(instance.withdraw, self.paths.runtime_file)
+
+    async def _prepare_folders(self) -> None:
+        """Makes the default folder and new output folders; takes in transcripts that stand there already."""
+        if self._database.moved_aside:
+            self._notices.append(
+                f"The database was damaged and is kept as {self._database.moved_aside}. Transcripts on disk were taken "
+                "in again; the journal of events, the plugins' own state and API keys could not be brought back."
+            )
+        default = self.paths.recordings
+        if any(folder.path == default for folder in self.settings.watch) and not default.exists():
+            default.mkdir(parents=True)
+            self.notes.append(f"The folder {default} was made for your recordings.")
+        new = []
+        for root in self._output_roots():
+            async with self._database.transaction() as transaction:
+                if not await queries().output_root_is_made(transaction.connection, path=str(root)):
+                    new.append(root)
+                    await queries().insert_output_root(
+                        transaction.connection, path=str(root), now=stamp(self._clock.now())
+                    )
+        await adopt(self._database, (root for root in new if _made(root)), self._clock)
+
+    def _output_roots(self) -> list[Path]:
+        roots = [f.path if f.output == "beside" else f.output for f in self.settings.watch]
+        return list(dict.fromkeys(root for root in roots if root))
+
+    def _left_out(self) -> Iterable[Path]:
+        """Never looked into: Panotti's own folders, and outputs that stand inside a watched folder."""
+        watched = {folder.path for folder in self.settings.watch}
+        own = (self.paths.config, self.paths.data, self.paths.state, self.paths.cache, self.paths.runtime)
+        return [*own, *(root for root in self._output_roots() if root not in watched)]
+
+    def _touch(self) -> None:
+        if self._ready:
+            self._board.touch()
+
+    async def _set_pause(self, pause: Pause | None) -> None:
+        async with self._database.transaction() as transaction:
+            await queries().set_plugin_value(
+                transaction.connection,
+                plugin="daemon",
+                key="pause",
+                value=pause.model_dump_json() if pause else json.dumps(None),
+            )
+        await self._apply_pause(pause)
+
+    async def _restore_pause(self) -> None:
+        async with self._database.reading() as connection:
+            stored = await queries().plugin_value(connection, plugin="daemon", key="pause")
+        pause = Pause.model_validate_json(stored) if stored and stored != "null" else None
+        if pause and not (pause.until and pause.until <= self._clock.now()):
+            await self._apply_pause(pause)
+
+    async def _apply_pause(self, pause: Pause | None) -> None:
+        await self._end_pause_timer()
+        self._board.pause = pause
+        for name in self._paused_by_pause:
+            if pause:
+                self._bus.pause(name)
+            else:
+                self._bus.resume(name)
+        await (self._engine.pause() if pause else self._engine.resume())
+        if pause and pause.until:
+            self._pause_timer = asyncio.create_task(self._resume_at(pause.until), name="pause")
+        log.info("paused" if pause else "resumed", until=str(pause.until) if pause and pause.until else None)
+        self._board.touch()
+
+    async def _resume_at(self, moment: datetime) -> None:
+        while (seconds := (moment - self._clock.now()).total_seconds()) > 0:  # noqa: ASYNC110 waits for a time of day
+            await asyncio.sleep(min(seconds, PAUSE_CHECK_SECONDS))
+        self._pause_timer = None
+        await self.resume()
+
+    async def _end_pause_timer(self) -> None:
+        timer, self._pause_timer = self._pause_timer, None
+        if timer:
+            timer.cancel()
+            await asyncio.gather(timer, return_exceptions=True)
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if sys.platform == "win32":
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self.shut_down))
+            else:
+                loop.add_signal_handler(number, self.shut_down)
+
+
+def _made(root: Path) -> bool:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("output folder cannot be made", folder=str(root), reason=error.strerror)
+        return False
+    return True

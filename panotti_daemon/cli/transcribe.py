@@ -1,0 +1,123 @@
+"""`panotti transcribe FILE`: without a daemon, the text on stdout and nothing else there."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+
+import typer
+
+from panotti_daemon import __version__
+from panotti_daemon.engine.messages import Progress, Stage
+from panotti_daemon.errors import MediaError
+from panotti_daemon.models.recording.models import Recording, Track
+from panotti_daemon.models.transcript.formats import Document, render
+from panotti_daemon.models.transcript.models import Transcript, Transcription, TranscriptStatus
+from panotti_daemon.paths import Paths
+from panotti_daemon.settings import Format, load
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(transcribe)
+
+
+def transcribe(
+    files: list[Path] = typer.Argument(..., help="Any files with sound in them."),
+    format: Format = typer.Option(Format.TXT, "--format", "-f"),
+    language: str = typer.Option("auto", help="A code such as `en`."),
+    model: str = typer.Option("auto", help="A name or a path."),
+) -> None:
+    """Transcribe files now and print the text. Needs no running daemon."""
+    paths = Paths.from_environment()
+    settings = load(paths)
+    wanted = settings.engine.model if model == "auto" else model
+    for file in files:
+        if not file.is_file():
+            raise MediaError(f"{file}: there is no such file.")
+    asyncio.run(_transcribe(files, format, language, wanted, paths, settings.engine.workers))
+
+
+async def _transcribe(
+    files: list[Path], format: Format, language: str, model: str, paths: Paths, workers: int | str
+) -> None:
+    from panotti_daemon.engine.client import Engine
+    from panotti_daemon.engine.messages import ProbeKind
+
+    engine = Engine(models=paths.models, idle_seconds=60, workers="auto" if workers == "auto" else int(workers))
+    try:
+        for file in files:
+            (probe,) = await engine.probe([file.absolute()])
+            if probe.kind is not ProbeKind.MEDIA:
+                raise MediaError(f"{file}: {probe.message}")
+            with _progress_bar(file.name) as report:
+                result = await engine.transcribe(
+                    [(file.absolute(), None)], language=language, model=model, on_progress=report
+                )
+            sys.stdout.write(_rendered(file, result, format, language, model))
+            sys.stdout.flush()
+    finally:
+        await engine.close()
+
+
+def _rendered(file: Path, result: Transcription, format: Format, language: str, model: str) -> str:
+    """As the daemon would write it, for a recording that it does not know."""
+    from panotti_daemon.intake.observe import hash_file
+
+    status = file.stat()
+    content = hash_file(file)
+    track = Track(path=file.absolute(), content_hash=content, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    now = datetime.now(UTC)
+    recording = Recording(
+        id=content,
+        content_id=content,
+        title=file.stem,
+        tracks=(track,),
+        folder=file.absolute().parent,
+        created_at=now,
+    )
+    transcript = Transcript(
+        id=content,
+        recording_id=content,
+        content_id=content,
+        title=file.stem,
+        language_setting=language,
+        model_setting=model,
+        status=TranscriptStatus.DONE,
+        created_at=now,
+        result=result.model_copy(update={"versions": {"panotti": __version__, **result.versions}}),
+    )
+    return render(format, Document.of(transcript, recording))
+
+
+def _progress_bar(name: str) -> AbstractContextManager[Callable[[Progress], None]]:
+    """On stderr, and only on a terminal."""
+    if not sys.stderr.isatty():
+        return nullcontext(lambda progress: None)
+    return _Bar(name)
+
+
+class _Bar(AbstractContextManager[Callable[[Progress], None]]):
+    def __init__(self, name: str) -> None:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task(escape(name), total=1.0)
+
+    def __enter__(self) -> Callable[[Progress], None]:
+        self._bar.start()
+        return self._report
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _report(self, progress: Progress) -> None:
+        if progress.stage is Stage.DOWNLOADING:
+            self._bar.update(self._task, description=f"Downloading the model {progress.model}")
+        self._bar.update(self._task, completed=progress.fraction or 0.0)

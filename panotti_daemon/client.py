@@ -1,0 +1,223 @@
+"""The daemon's HTTP API, typed: what the command line and the tray icon speak to the daemon with.
+
+A client belongs to one daemon. It is found by the runtime file, which a new daemon writes anew, so whoever waits for
+a daemon to come back makes a new client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from panotti_daemon.api.schemas import (
+    BacklogDecision,
+    BacklogStatus,
+    Changed,
+    LedgerEntry,
+    LedgerPage,
+    PathRequest,
+    Pause,
+    Problem,
+    RecordingDetail,
+    RecordingPage,
+    RuntimeInfo,
+    Status,
+)
+from panotti_daemon.errors import NotRunning, RequestFailed
+from panotti_daemon.models.recording.models import FileState
+from panotti_daemon.paths import Paths
+
+if TYPE_CHECKING:
+    import httpx2
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 10.0
+STREAM_READ_SECONDS = 40.0
+"""Longer than two of the stream's keep-alive comments, which come every 15 s."""
+
+NOT_RUNNING = "Start it with `panotti run`."
+
+
+class Client:
+    """Use as an async context manager. Every request may raise NotRunning and RequestFailed."""
+
+    def __init__(self, url: str, token: str) -> None:
+        import httpx2  # here, because it costs `panotti --help` 40 ms
+
+        self._http = httpx2.AsyncClient(
+            base_url=f"{url.rstrip('/')}/api/v1",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+            trust_env=False,
+            verify=False,  # plain HTTP on the loopback interface: spares loading the certificates
+        )
+
+    @classmethod
+    def from_paths(cls, paths: Paths) -> Self:
+        """The daemon of this home. Raises NotRunning where its runtime file is not there, or not readable."""
+        try:
+            info = RuntimeInfo.model_validate_json(paths.runtime_file.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise NotRunning(NOT_RUNNING) from error
+        return cls(info.url, info.token)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def status(self) -> Status:
+        return _parse(Status, await self._get("/status"))
+
+    async def statuses(self) -> AsyncIterator[Status]:
+        """The status now and then whenever it changes, until the daemon ends the stream."""
+        import httpx2
+
+        timeout = httpx2.Timeout(STREAM_READ_SECONDS, connect=CONNECT_SECONDS)
+        async with self._send("GET", "/events", timeout=timeout) as response:
+            async for event in server_sent_events(response.aiter_bytes()):
+                if event.name == "status":
+                    yield _parse(Status, event.data.encode())
+
+    async def recordings(self, *, state: FileState | None = None, limit: int = 50, offset: int = 0) -> RecordingPage:
+        return _parse(RecordingPage, await self._get("/recordings", _page(state, limit, offset)))
+
+    async def recording(self, recording_id: str) -> RecordingDetail:
+        return _parse(RecordingDetail, await self._get(_recording(recording_id)))
+
+    async def transcript(self, recording_id: str, format: str = "txt") -> str:
+        """The transcript in one of the formats txt, srt, vtt, json, md."""
+        return (await self._get(f"{_recording(recording_id)}/transcript.{format}")).decode()
+
+    async def retry_recording(self, recording_id: str) -> Changed:
+        return _parse(Changed, await self._post(f"{_recording(recording_id)}/retry"))
+
+    async def cancel_recording(self, recording_id: str) -> Changed:
+        return _parse(Changed, await self._post(f"{_recording(recording_id)}/cancel"))
+
+    async def transcribe_recording_now(self, recording_id: str) -> Changed:
+        return _parse(Changed, await self._post(f"{_recording(recording_id)}/now"))
+
+    async def ledger(self, *, state: FileState | None = None, limit: int = 50, offset: int = 0) -> LedgerPage:
+        return _parse(LedgerPage, await self._get("/ledger", _page(state, limit, offset)))
+
+    async def explain(self, path: str) -> LedgerEntry:
+        return _parse(LedgerEntry, await self._get("/ledger/explain", {"path": path}))
+
+    async def transcribe_file_now(self, path: str) -> Changed:
+        return _parse(Changed, await self._post("/ledger/now", PathRequest(path=path)))
+
+    async def retry_file(self, path: str) -> Changed:
+        return _parse(Changed, await self._post("/ledger/retry", PathRequest(path=path)))
+
+    async def retry_failed(self) -> Changed:
+        return _parse(Changed, await self._post("/retry"))
+
+    async def pause(self, until: datetime | None = None) -> Status:
+        return _parse(Status, await self._post("/pause", Pause(until=until)))
+
+    async def resume(self) -> Status:
+        return _parse(Status, await self._post("/resume"))
+
+    async def backlog(self) -> list[BacklogStatus]:
+        return _parse(list[BacklogStatus], await self._get("/backlog"))
+
+    async def decide_backlog(self, *, accept: bool, folder: str | None = None) -> Changed:
+        """Answers for one folder, or for every folder that asks."""
+        return _parse(Changed, await self._post("/backlog", BacklogDecision(accept=accept, folder=folder)))
+
+    async def shutdown(self) -> None:
+        """Asks the daemon to end; it has only begun to when this returns."""
+        await self._post("/shutdown")
+
+    async def _get(self, path: str, query: Mapping[str, str | int] | None = None) -> bytes:
+        async with self._send("GET", path, params=query) as response:
+            return await response.aread()
+
+    async def _post(self, path: str, body: BaseModel | None = None) -> bytes:
+        content = None if body is None else body.model_dump_json()
+        headers = None if body is None else {"Content-Type": "application/json"}
+        async with self._send("POST", path, content=content, headers=headers) as response:
+            return await response.aread()
+
+    @asynccontextmanager
+    async def _send(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx2.Response]:
+        """The only border to the HTTP library: its errors end here."""
+        import httpx2
+
+        try:
+            async with self._http.stream(method, path, **options) as response:
+                if not response.is_success:
+                    raise _refusal(response.status_code, await response.aread())
+                yield response
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise NotRunning(NOT_RUNNING) from error
+        except httpx2.TimeoutException as error:
+            raise RequestFailed("The daemon does not answer. `panotti stop`, then `panotti run`, may help.") from error
+        except httpx2.HTTPError as error:
+            raise RequestFailed("The daemon broke off the connection.") from error
+
+
+@dataclass(frozen=True)
+class ServerSentEvent:
+    name: str
+    data: str
+
+
+async def server_sent_events(chunks: AsyncIterable[bytes]) -> AsyncIterator[ServerSentEvent]:
+    """Parses an event stream, without ids and retry times, which Panotti does not send.
+
+    Lines are cut as bytes: `splitlines` would also cut at the U+2028 that a file name may hold.
+    """
+    name, data = "message", list[str]()
+    async for line in _lines(chunks):
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            if data:
+                yield ServerSentEvent(name, "\n".join(data))
+            name, data = "message", []
+        elif field == "event":
+            name = value
+        elif field == "data":
+            data.append(value)
+
+
+async def _lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[str]:
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.removesuffix(b"\r").decode(errors="replace")
+
+
+def _recording(recording_id: str) -> str:
+    return f"/recordings/{quote(recording_id, safe='')}"
+
+
+def _page(state: FileState | None, limit: int, offset: int) -> dict[str, str | int]:
+    page: dict[str, str | int] = {"limit": limit, "offset": offset}
+    return page if state is None else {"state": state.value, **page}
+
+
+def _parse(type_: type[T], body: bytes) -> T:
+    try:
+        return TypeAdapter(type_).validate_json(body)
+    except ValidationError as error:
+        raise RequestFailed("The daemon's answer makes no sense. Is it another version of Panotti?") from error
+
+
+def _refusal(status: int, body: bytes) -> RequestFailed:
+    try:
+        return RequestFailed(Problem.model_validate_json(body).detail, status=status)
+    except ValidationError:
+        return RequestFailed(f"The daemon answered with HTTP status {status}.", status=status)

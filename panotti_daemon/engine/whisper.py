@@ -1,0 +1,211 @@
+"""Turns tracks into a transcription: windows are decoded in parallel, while the audio behind them is still being read.
+
+Each window goes through `WhisperModel.transcribe`, which brings the quality gates and the temperature fallback, and
+looks again at what lies behind the last timestamp, where batched decoding drops words. The speed comes from the
+windows, which hold nothing but speech, and from one CTranslate2 worker of one thread for each core.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import psutil
+from faster_whisper import WhisperModel
+
+from panotti_daemon.engine import audio
+from panotti_daemon.engine.audio import SAMPLE_RATE
+from panotti_daemon.engine.messages import Progress, Stage, Track, Workers
+from panotti_daemon.engine.model_store import ResolvedModel
+from panotti_daemon.engine.windows import SpeechDetector, Window, windows
+from panotti_daemon.errors import ModelUnavailable
+from panotti_daemon.models.transcript.models import Segment, Transcription
+
+MOST_WORKERS = 8
+UNDETERMINED = "und"
+"""The language of a recording without speech, as ISO 639 calls it."""
+
+_PROGRESS_SECONDS = 0.25
+
+
+def worker_count(workers: Workers) -> int:
+    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    return max(1, min(cores, MOST_WORKERS) if workers == "auto" else workers)
+
+
+@dataclass
+class _Meter:
+    """Counts the seconds of audio that are done, and tells of them four times a second at most."""
+
+    total: float | None
+    model: str
+    tell: Callable[[Progress], None]
+    done: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+    told: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, seconds: float) -> None:
+        with self.lock:
+            self.done += seconds
+            now = time.monotonic()
+            if now - self.told >= _PROGRESS_SECONDS:
+                self.told = now
+                self.tell(self._progress(now - self.started))
+
+    def _progress(self, elapsed: float) -> Progress:
+        if self.total is None:
+            return Progress(stage=Stage.TRANSCRIBING, model=self.model, fraction=None)
+        left = max(self.total - self.done, 0.0)
+        return Progress(
+            stage=Stage.TRANSCRIBING,
+            model=self.model,
+            fraction=min(self.done / self.total, 1.0),
+            seconds_left=round(left * elapsed / self.done, 1) if self.done else None,
+        )
+
+
+@dataclass(frozen=True)
+class _Language:
+    code: str
+    probability: float
+
+
+class Transcriber:
+    """A model in memory, with a worker for each window that is decoded at a time."""
+
+    def __init__(self, model: ResolvedModel, workers: int) -> None:
+        self.model = model
+        self.workers = workers
+        try:
+            self._whisper = WhisperModel(
+                str(model.path), device="cpu", compute_type="int8", cpu_threads=1, num_workers=workers
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ModelUnavailable(f"The model {model.name} in {model.path} cannot be loaded: {error}") from error
+
+    def transcribe(
+        self, tracks: Sequence[Track], language: str, tell: Callable[[Progress], None], running: threading.Event
+    ) -> Transcription:
+        """While `running` is not set, no window is begun.
+
+        Raises:
+            MediaError, SourceUnavailable: a track cannot be decoded.
+            ModelUnavailable: the model does not know the language.
+        """
+        if language != "auto" and language not in self._whisper.supported_languages:
+            raise ModelUnavailable(f"The model {self.model.name} does not know the language {language!r}")
+        return _Job(self._whisper, self.model.name, self.workers, tracks, language, tell, running).run()
+
+
+class _Job:
+    """One recording on its way through the engine."""
+
+    def __init__(
+        self,
+        whisper: WhisperModel,
+        model: str,
+        workers: int,
+        tracks: Sequence[Track],
+        language: str,
+        tell: Callable[[Progress], None],
+        running: threading.Event,
+    ) -> None:
+        self._whisper = whisper
+        self._model = model
+        self._workers = workers
+        self._tracks = tracks
+        self._running = running
+        self._language: _Language | None = None if language == "auto" else _Language(language, 1.0)
+        self._warnings: list[str] = []
+        self._duration = 0.0
+        self._speech_samples = 0
+        lengths = [audio.probe(track.path).duration for track in tracks]
+        total = None if None in lengths else sum(length or 0.0 for length in lengths)
+        self._meter = _Meter(total or None, model, tell)
+
+    def run(self) -> Transcription:
+        self._meter.add(0.0)
+        segments = sorted(self._decoded(), key=lambda segment: (segment.start, segment.end))
+        language = self._language if self._speech_samples and self._language else _Language(UNDETERMINED, 0.0)
+        return Transcription(
+            segments=tuple(segments),
+            language=language.code,
+            language_probability=round(language.probability, 3),
+            model=self._model,
+            duration=round(self._duration, 3),
+            speech_seconds=round(self._speech_samples / SAMPLE_RATE, 3),
+            warnings=tuple(self._warnings),
+            versions={name: importlib.metadata.version(name) for name in ("faster_whisper", "ctranslate2")},
+        )
+
+    def _decoded(self) -> list[Segment]:
+        """Reading waits for decoding: as many windows wait for a worker as there are workers, and no more."""
+        segments: list[Segment] = []
+        pending: deque[Future[list[Segment]]] = deque()
+        with ThreadPoolExecutor(self._workers) as pool:
+            for track in self._tracks:
+                for window, seconds in self._windows(track):
+                    language = self._language = self._language or self._detect_language(window)
+                    if len(pending) == 2 * self._workers:
+                        segments += pending.popleft().result()
+                    pending.append(pool.submit(self._decode, window, seconds, track.label, language))
+            while pending:
+                segments += pending.popleft().result()
+        return segments
+
+    def _windows(self, track: Track) -> Iterator[tuple[Window, float]]:
+        """Each window, with the seconds of the track that are done when it is."""
+        length = 0
+
+        def counted() -> Iterator[audio.Samples]:
+            nonlocal length
+            for block in audio.decode(track.path, self._warn):
+                length += len(block)
+                yield block
+
+        before = 0
+        for window in windows(counted(), SpeechDetector()):
+            self._speech_samples += len(window.samples)
+            yield window, (window.end - before) / SAMPLE_RATE
+            before = window.end
+        self._duration = max(self._duration, length / SAMPLE_RATE)
+        self._meter.add((length - before) / SAMPLE_RATE)
+
+    def _warn(self, message: str) -> None:
+        self._warnings.append(message)
+
+    def _detect_language(self, window: Window) -> _Language:
+        if not self._whisper.model.is_multilingual:
+            return _Language("en", 1.0)
+        code, probability, _ = self._whisper.detect_language(window.samples)
+        return _Language(code, probability)
+
+    def _decode(self, window: Window, seconds: float, label: str | None, language: _Language) -> list[Segment]:
+        self._running.wait()
+        found, _ = self._whisper.transcribe(
+            window.samples, language=language.code, condition_on_previous_text=False, no_speech_threshold=0.6
+        )
+        segments = []
+        for segment in found:
+            place = window.on_track(round(segment.start * SAMPLE_RATE), round(segment.end * SAMPLE_RATE))
+            text = segment.text.strip()
+            if text:
+                segments.append(
+                    Segment(
+                        start=round(place.start / SAMPLE_RATE, 3),
+                        end=round(place.end / SAMPLE_RATE, 3),
+                        text=text,
+                        track=label,
+                        avg_logprob=round(segment.avg_logprob, 4),
+                        no_speech_prob=round(segment.no_speech_prob, 4),
+                        compression_ratio=round(segment.compression_ratio, 3),
+                    )
+                )
+        self._meter.add(seconds)
+        return segments

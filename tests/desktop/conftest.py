@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.desktop.desktop import INSTALL, Desktop, missing_programs
+
+
+@pytest.fixture(scope="session")
+def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desktop]:
+    """A running desktop with an empty tray."""
+    if sys.platform != "linux":
+        pytest.skip("a desktop of this kind is for Linux")
+    if missing := missing_programs():
+        pytest.skip(f"needs {', '.join(missing)}: {INSTALL}")
+    with Desktop(tmp_path_factory.mktemp("desktop") / "home") as running:
+        yield running
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "panotti"

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from panotti_daemon.api.schemas import Activity, BacklogStatus, FolderStatus, Job, Queue, RecentTranscript
+from panotti_daemon.desktop.icons import TEAL
+from panotti_daemon.paths import Paths
+from tests.desktop.desktop import Desktop, end, wait_for
+from tests.desktop.scripted_daemon import NOW, ScriptedDaemon, status
+
+TRAY = "import sys; from panotti_daemon.paths import Paths; from panotti_daemon.desktop.tray import main;" + (
+    "sys.exit(main(Paths.from_environment()))"
+)
+OFFLINE = [
+    "Panotti is not running",
+    "Recent transcripts",
+    "Open recordings folder",
+    "Open transcripts folder",
+    "Pause",
+    "Retry failed",
+    "Quit Panotti",
+    "Close tray icon",
+]
+
+StartTray = Callable[[], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def paths(home: Path) -> Paths:
+    return Paths.from_environment({"PANOTTI_HOME": str(home)})
+
+
+@pytest.fixture
+def daemon(paths: Paths) -> Iterator[ScriptedDaemon]:
+    with ScriptedDaemon(paths) as running:
+        yield running
+
+
+@pytest.fixture
+def start_tray(desktop: Desktop, home: Path, tmp_path: Path) -> Iterator[StartTray]:
+    """Starts a tray, whose xdg-open notes its argument in the file `opened`."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    opener = programs / "xdg-open"
+    opened = tmp_path / "opened"
+    opener.write_text(f'#!/bin/sh\nprintf %s "$1" > "{opened}.new"\nmv "{opened}.new" "{opened}"\n')
+    opener.chmod(0o755)
+    environment = {**desktop.environment, "PANOTTI_HOME": str(home)}
+    environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> subprocess.Popen[str]:
+        command = (sys.executable, "-W", "error", "-c", TRAY)
+        started.append(
+            subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True)
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        end(process)
+        if process.stderr and not process.stderr.closed:
+            with process.stderr:
+                print(process.stderr.read())
+    wait_for(lambda: not desktop.tray_items(), "the tray is empty again")
+
+
+def error_of(process: subprocess.Popen[str]) -> str:
+    return process.communicate(timeout=20)[1]
+
+
+def test_the_icon_registers_with_the_panel_and_has_pixels(
+    desktop: Desktop, daemon: ScriptedDaemon, start_tray: StartTray
+) -> None:
+    start_tray()
+    item = desktop.tray_item()
+    wait_for(lambda: item.property("Title") == "Panotti: Nothing to do", "the status is shown")
+    assert item.property("Id") == "panotti"
+    assert item.property("Status") == "Active"
+    assert item.property("ItemIsMenu") is True
+    assert item.property("ToolTip") == ("", [], "Panotti: Nothing to do", "")
+    pixmaps = item.property("IconPixmap")
+    assert [width for width, _, _ in pixmaps] == [16, 22, 24, 32, 48, 64]
+    assert all(len(pixels) == width * height * 4 and any(pixels) for width, height, pixels in pixmaps)
+
+
+def test_the_menu_says_what_the_daemon_says(desktop: Desktop, daemon: ScriptedDaemon, start_tray: StartTray) -> None:
+    daemon.show(
+        status(
+            Activity.WORKING,
+            "Transcribing interview_1.m4a, 42 %",
+            jobs=[Job(recording_id="r", title="interview_1", fraction=0.42)],
+            queue=Queue(failed=3),
+            recent=[RecentTranscript(recording_id="a", title="Monday call", finished_at=NOW, path="/tmp/monday.txt")],
+            backlog=[BacklogStatus(folder="/in", files=120, audio_seconds=90_000, estimated_seconds=10_800)],
+        )
+    )
+    start_tray()
+    item = desktop.tray_item()
+    wait_for(lambda: item.labels()[0] == "Transcribing interview__1.m4a, 42 %", "the status is shown")
+    assert item.labels() == [
+        "Transcribing interview__1.m4a, 42 %",
+        "Transcribe 120 older recordings (about 3 h)…",
+        *OFFLINE[1:5],
+        "Retry failed (3)",
+        *OFFLINE[6:],
+    ]
+    assert not item.row("Transcribing interview__1.m4a, 42 %").enabled
+    assert [row.label for row in item.row("Recent transcripts").children if row.visible] == ["Monday call"]
+    item.click("Transcribe 120 older recordings (about 3 h)…")
+    item.click("Retry failed (3)")
+    wait_for(lambda: len(daemon.posts) == 2, "both requests came")
+    assert sorted(daemon.posts) == ['/backlog {"accept":true,"folder":null}', "/retry"]
+
+
+def test_pause_becomes_resume_in_place(desktop: Desktop, daemon: ScriptedDaemon, start_tray: StartTray) -> None:
+    start_tray()
+    item = desktop.tray_item()
+    wait_for(lambda: item.labels()[0] == "Nothing to do", "the status is shown")
+    revision, row = item.menu_revision(), item.row("Pause")
+    item.click("Pause")
+    wait_for(lambda: "Resume" in item.labels(), "the label has changed")
+    assert daemon.posts == ['/pause {"until":null}']
+    assert item.row("Resume").id == row.id
+    assert item.menu_revision() == revision
+    item.click("Resume")
+    wait_for(lambda: "Pause" in item.labels(), "the label has changed back")
+    assert daemon.posts[1:] == ["/resume"]
+    assert item.menu_revision() == revision
+
+
+def test_trouble_asks_for_attention(desktop: Desktop, daemon: ScriptedDaemon, start_tray: StartTray) -> None:
+    start_tray()
+    item = desktop.tray_item()
+    daemon.show(status(Activity.TROUBLE, "The output folder cannot be written"))
+    wait_for(lambda: item.property("Status") == "NeedsAttention", "the icon asks for attention")
+    daemon.show(status())
+    wait_for(lambda: item.property("Status") == "Active", "it no longer does")
+
+
+def test_a_daemon_that_went_away_is_shown_as_such_and_found_again(
+    desktop: Desktop, paths: Paths, start_tray: StartTray
+) -> None:
+    with ScriptedDaemon(paths):
+        start_tray()
+        item = desktop.tray_item()
+        wait_for(lambda: item.labels()[0] == "Nothing to do", "the status is shown")
+    wait_for(lambda: item.labels() == OFFLINE, "the daemon is shown as gone")
+    assert not item.row("Pause").enabled
+    with ScriptedDaemon(paths, status(summary="Back again")):
+        wait_for(lambda: item.labels()[0] == "Back again", "the new daemon is found")
+    assert desktop.tray_items() == [item]
+
+
+def test_a_tray_that_was_killed_and_started_again_shows_one_icon(
+    desktop: Desktop, daemon: ScriptedDaemon, start_tray: StartTray
+) -> None:
+    end(start_tray(), signal.SIGKILL)
+    first = start_tray()
+    item = desktop.tray_item()
+    end(first, signal.SIGKILL)
+    wait_for(lambda: not desktop.tray_items(), "the icon of the dead is gone")
+    start_tray()
+    assert desktop.tray_item() != item
+
+
+def test_a_second_tray_for_the_same_home_says_so_and_ends(desktop: Desktop, start_tray: StartTray) -> None:
+    start_tray()
+    item = desktop.tray_item()
+    second = start_tray()
+    assert error_of(second) == "The tray icon is already there.\n"
+    assert second.returncode == 3
+    assert desktop.tray_items() == [item]
+
+
+def test_termination_takes_the_icon_away_and_is_no_failure(desktop: Desktop, start_tray: StartTray) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        tray = start_tray()
+        desktop.tray_item()
+        tray.send_signal(number)
+        assert error_of(tray) == ""
+        assert tray.returncode == 0
+        wait_for(lambda: not desktop.tray_items(), "the icon is gone")
+
+
+def test_close_ends_the_tray_only_and_quit_ends_both(
+    desktop: Desktop, daemon: ScriptedDaemon, start_tray: StartTray
+) -> None:
+    tray = start_tray()
+    desktop.tray_item().click("Close tray icon")
+    assert tray.wait(20) == 0
+    assert daemon.posts == []
+    wait_for(lambda: not desktop.tray_items(), "the icon is gone")
+    tray = start_tray()
+    desktop.tray_item().click("Quit Panotti")
+    assert tray.wait(20) == 0
+    assert daemon.posts == ["/shutdown"]
+
+
+def test_quit_without_a_daemon_ends_the_tray(desktop: Desktop, start_tray: StartTray) -> None:
+    tray = start_tray()
+    desktop.tray_item().click("Quit Panotti")
+    assert tray.wait(20) == 0
+
+
+def test_folders_are_opened_by_the_desktop(
+    desktop: Desktop, daemon: ScriptedDaemon, start_tray: StartTray, tmp_path: Path
+) -> None:
+    daemon.show(status(folders=[FolderStatus(path="/my recordings", output="/my transcripts", state="watching")]))
+    start_tray()
+    item = desktop.tray_item()
+    wait_for(lambda: item.row("Open recordings folder").enabled, "the folders are known")
+    opened = tmp_path / "opened"
+    item.click("Open recordings folder")
+    wait_for(lambda: opened.exists() and opened.read_text() == "/my recordings", "the recordings were opened")
+    item.activate()
+    wait_for(lambda: opened.read_text() == "/my transcripts", "the transcripts were opened")
+
+
+def test_a_panel_that_comes_late_or_comes_back_gets_the_icon(
+    desktop: Desktop, daemon: ScriptedDaemon, start_tray: StartTray
+) -> None:
+    desktop.stop_panel()
+    try:
+        start_tray()
+    finally:
+        desktop.start_panel()
+    item = desktop.tray_item()
+    desktop.stop_panel()
+    desktop.start_panel()
+    assert desktop.tray_item() == item
+
+
+def test_a_click_opens_the_menu(
+    desktop: Desktop, daemon: ScriptedDaemon, start_tray: StartTray, tmp_path: Path
+) -> None:
+    daemon.show(
+        status(
+            Activity.WORKING, "Transcribing interview.m4a, 42 %", jobs=[Job(recording_id="r", title="i", fraction=0.42)]
+        )
+    )
+    start_tray()
+    item = desktop.tray_item()
+    wait_for(lambda: item.labels()[0].startswith("Transcribing"), "the status is shown")
+    x, y = wait_for(lambda: desktop.find_colour(TEAL), "the icon is on the screen")
+    windows = desktop.windows()
+    desktop.run("xdotool", "mousemove", str(x), str(y), "click", "1")
+    wait_for(lambda: desktop.windows() > windows, "a menu is open")
+    desktop.screenshot(tmp_path / "menu.png")
+    desktop.run("xdotool", "key", "Escape")
+    wait_for(lambda: desktop.windows() == windows, "the menu is closed")
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({}, "No tray icon: there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set).\n"),
+        (
+            {"DISPLAY": ":77"},
+            "No tray icon: there is no D-Bus session bus (DBUS_SESSION_BUS_ADDRESS is not set).\n",
+        ),
+    ],
+)
+def test_without_a_desktop_it_says_so_and_fails(environment: dict[str, str], message: str, home: Path) -> None:
+    result = subprocess.run(
+        (sys.executable, "-W", "error", "-c", TRAY), env={"PANOTTI_HOME": str(home), **environment}, capture_output=True, text=True
+    )
+    assert (result.returncode, result.stderr) == (1, message)
+
+
+def test_a_bus_that_goes_away_ends_the_tray(tmp_path: Path, home: Path) -> None:
+    with Desktop(tmp_path / "home") as desktop:
+        environment = {**desktop.environment, "PANOTTI_HOME": str(home)}
+        command = (sys.executable, "-W", "error", "-c", TRAY)
+        tray = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        desktop.tray_item()
+        desktop.stop_bus()
+        assert error_of(tray) == "No tray icon: The desktop's session bus is gone.\n"
+        assert tray.returncode == 1

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from panotti_daemon.engine.client import Engine
+from panotti_daemon.engine.messages import ProbeKind, Progress
+from panotti_daemon.errors import (
+    EngineCrashed,
+    EngineError,
+    MediaError,
+    ModelUnavailable,
+    PanottiError,
+    SourceUnavailable,
+)
+from panotti_daemon.models.transcript.models import Transcription
+from tests.speech import SAMPLE, SAMPLE_TEXT, librivox_clip, word_error_rate
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    clip = tmp_path_factory.mktemp("clip") / "long.wav"
+    librivox_clip(clip, times=20)
+    return clip
+
+
+@asynccontextmanager
+async def running_engine(
+    models: Path, idle_seconds: float = 60, python: str = sys.executable, probe_silence_seconds: float = 30
+) -> AsyncIterator[Engine]:
+    engine = Engine(
+        models=models,
+        idle_seconds=idle_seconds,
+        workers=2,
+        python=python,
+        probe_silence_seconds=probe_silence_seconds,
+    )
+    try:
+        yield engine
+    finally:
+        await engine.close()
+        assert engine.pids == []
+        assert not psutil.Process().children()
+
+
+async def transcribe(
+    engine: Engine,
+    *paths: Path,
+    model: str = "tiny.en",
+    language: str = "auto",
+    tell: Callable[[Progress], None] = print,
+) -> Transcription:
+    tracks = [(path, None) for path in paths]
+    return await engine.transcribe(tracks, language=language, model=model, on_progress=tell)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def a_python_that(folder: Path, program: str) -> str:
+    """Stands in for the interpreter of the engine's process, to fail in ways that real files cannot be made to."""
+    script = folder / "python"
+    script.write_text(f"#!{sys.executable}\n{program}")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return str(script)
+
+
+def test_a_recording_is_transcribed_and_the_model_is_known(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_engine(tmp_path) as engine:
+            assert (engine.state, engine.model, engine.pids) == ("off", None, [])
+            states = []
+            result = await transcribe(engine, SAMPLE, tell=lambda _: states.append((engine.state, engine.model)))
+            assert word_error_rate(SAMPLE_TEXT, " ".join(segment.text for segment in result.segments)) == 0
+            assert set(states) == {("working", "tiny.en")}
+            assert (engine.state, engine.model, len(engine.pids)) == ("idle", "tiny.en", 1)
+
+    asyncio.run(scenario())
+
+
+def test_probing_has_a_process_of_its_own(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_engine(tmp_path) as engine:
+            probes, result = await asyncio.gather(engine.probe([SAMPLE, tmp_path / "gone"]), transcribe(engine, SAMPLE))
+            assert [probe.kind for probe in probes] == [ProbeKind.MEDIA, ProbeKind.VANISHED]
+            assert result.segments
+            assert len(engine.pids) == 2
+            assert await engine.probe([]) == []
+
+    asyncio.run(scenario())
+
+
+def test_failures_arrive_as_the_errors_that_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    text = tmp_path / "text.wav"
+    text.write_text("nothing to hear")
+
+    async def scenario() -> None:
+        async with running_engine(tmp_path / "models") as engine:
+            failures: list[tuple[type[PanottiError], Path, str, str]] = [
+                (MediaError, text, "tiny.en", "auto"),
+                (SourceUnavailable, tmp_path / "gone.wav", "tiny.en", "auto"),
+                (ModelUnavailable, SAMPLE, "no-such-model", "auto"),
+                (ModelUnavailable, SAMPLE, "base", "auto"),
+                (ModelUnavailable, SAMPLE, "auto", "de"),
+            ]
+            for expected, path, model, language in failures:
+                with pytest.raises(expected):
+                    await transcribe(engine, path, model=model, language=language)
+            assert len(engine.pids) == 1
+            assert (await transcribe(engine, SAMPLE)).segments
+
+    asyncio.run(scenario())
+
+
+def test_cancelling_kills_the_process_within_a_second_and_the_next_job_works(tmp_path: Path, long_clip: Path) -> None:
+    async def scenario() -> None:
+        async with running_engine(tmp_path) as engine:
+            begun = asyncio.Event()
+            job = asyncio.create_task(transcribe(engine, long_clip, tell=lambda _: begun.set()))
+            await begun.wait()
+            pid = engine.pids[0]
+            job.cancel()
+            async with asyncio.timeout(1):
+                with pytest.raises(asyncio.CancelledError):
+                    await job
+            assert not psutil.pid_exists(pid)
+            assert engine.state == "off"
+            assert (await transcribe(engine, SAMPLE)).segments
+
+    asyncio.run(scenario())
+
+
+@posix
+def test_a_process_that_is_killed_is_a_crash_and_the_next_job_works(tmp_path: Path, long_clip: Path) -> None:
+    async def scenario() -> None:
+        async with running_engine(tmp_path) as engine:
+            job = transcribe(engine, long_clip, tell=lambda _: os.kill(engine.pids[0], signal.SIGKILL))
+            with pytest.raises(EngineCrashed, match="SIGKILL.*memory"):
+                await job
+            assert engine.state == "off"
+            assert (await transcribe(engine, SAMPLE)).segments
+
+    asyncio.run(scenario())
+
+
+def test_the_processes_end_after_their_idle_time(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_engine(tmp_path, idle_seconds=0.3) as engine:
+            await asyncio.gather(engine.probe([SAMPLE]), transcribe(engine, SAMPLE))
+            await until(lambda: engine.state == "off")
+            await until(lambda: not psutil.Process().children())
+            assert (await engine.probe([SAMPLE]))[0].kind == ProbeKind.MEDIA
+
+    asyncio.run(scenario())
+
+
+def test_paused_work_stands_still_until_it_is_resumed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_engine(tmp_path) as engine:
+            await engine.pause()
+            told: list[Progress] = []
+            job = asyncio.create_task(transcribe(engine, SAMPLE, tell=told.append))
+            await until(lambda: bool(told))
+            done, _ = await asyncio.wait([job], timeout=2.5)
+            assert not done
+            assert [progress.fraction for progress in told] == [0]
+            await engine.resume()
+            assert (await job).segments
+
+    asyncio.run(scenario())
+
+
+def test_a_pause_in_the_middle_of_a_job_stops_it_after_the_windows_in_flight(tmp_path: Path, long_clip: Path) -> None:
+    async def scenario() -> None:
+        async with running_engine(tmp_path) as engine:
+            told: list[Progress] = []
+            job = asyncio.create_task(transcribe(engine, long_clip, tell=told.append))
+            await until(lambda: len(told) > 1)
+            await engine.pause()
+            await asyncio.wait([job], timeout=3)
+            before = len(told)
+            await asyncio.wait([job], timeout=1.5)
+            assert len(told) == before
+            await engine.resume()
+            await until(lambda: len(told) > before)
+            job.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_closing_ends_a_job_within_a_second(tmp_path: Path, long_clip: Path) -> None:
+    async def scenario() -> None:
+        async with running_engine(tmp_path) as engine:
+            begun = asyncio.Event()
+            job = asyncio.create_task(transcribe(engine, long_clip, tell=lambda _: begun.set()))
+            await begun.wait()
+            async with asyncio.timeout(1):
+                await engine.close()
+            with pytest.raises(EngineCrashed):
+                await job
+            with pytest.raises(EngineError, match="stopping"):
+                await engine.probe([SAMPLE])
+
+    asyncio.run(scenario())
+
+
+CRASHES_ON_A_BAD_FILE = """
+import os, signal, sys, time
+from panotti_daemon.engine import audio, worker
+real = audio.probe
+def probe(path):
+    if path.name.startswith("crash"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if path.name.startswith("hang"):
+        time.sleep(600)
+    return real(path)
+audio.probe = probe
+worker.main()
+"""
+
+
+@posix
+def test_a_file_that_crashes_or_hangs_ffmpeg_is_found_out_and_the_others_are_answered(tmp_path: Path) -> None:
+    python = a_python_that(tmp_path, CRASHES_ON_A_BAD_FILE)
+    paths = [SAMPLE, tmp_path / "crash.mp3", SAMPLE, tmp_path / "hang.mp4", tmp_path / "gone.wav", SAMPLE]
+
+    async def scenario() -> None:
+        async with running_engine(tmp_path, python=python, probe_silence_seconds=1.5) as engine:
+            probes = await engine.probe(paths)
+            assert [probe.path for probe in probes] == paths
+            media, bad, gone = ProbeKind.MEDIA, ProbeKind.NOT_MEDIA, ProbeKind.VANISHED
+            assert [probe.kind for probe in probes] == [media, bad, media, bad, gone, media]
+            assert "FFmpeg crashes" in probes[1].message
+            assert "FFmpeg hangs" in probes[3].message
+
+    asyncio.run(scenario())
+
+
+@posix
+def test_an_engine_that_cannot_start_blames_no_file(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        for python in (a_python_that(tmp_path, "raise SystemExit(3)"), str(tmp_path / "missing")):
+            async with running_engine(tmp_path, python=python) as engine:
+                with pytest.raises(EngineCrashed, match="cannot be started"):
+                    await engine.probe([SAMPLE])
+                with pytest.raises(EngineCrashed, match="cannot be started"):
+                    await transcribe(engine, SAMPLE)
+
+    asyncio.run(scenario())
