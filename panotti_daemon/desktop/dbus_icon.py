@@ -6,6 +6,7 @@ be compiled, takes half the memory of GTK, and changes a label inside an open me
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -78,12 +79,15 @@ class DbusIcon(pystray.Icon):  # type: ignore[misc]
     def attention(self, attention: bool) -> None:
         if attention != self._attention:
             self._attention = attention
+            self._soon(self._item.new_attention_icon)
             self._soon(self._item.new_status)
 
     async def serve(self) -> None:
         """Shows the icon until `stop`. Raises Unavailable where there is no session bus, or when it goes away."""
         try:
             self._bus = bus = await MessageBus(self._bus_address).connect()
+            assert bus._writer is not None
+            bus._writer.sock = _PatientSocket(bus._sock)
         except (OSError, AuthError, InvalidAddressError) as error:
             raise Unavailable(f"The desktop's session bus does not answer: {error}") from error
         self._loop = asyncio.get_running_loop()
@@ -143,7 +147,8 @@ class DbusIcon(pystray.Icon):  # type: ignore[misc]
     def _update_icon(self) -> None:
         self._icon_valid = True
         self._soon(self._item.new_icon)
-        self._soon(self._item.new_attention_icon)
+        if self._attention:
+            self._soon(self._item.new_attention_icon)
 
     def _update_title(self) -> None:
         self._soon(self._item.new_tool_tip)
@@ -165,6 +170,22 @@ class DbusIcon(pystray.Icon):  # type: ignore[misc]
         arguments: tuple[Any, ...] = (self.name, 0, "", title or self.title, message, [], {}, -1)
         call = _call(name, "/org/freedesktop/Notifications", name, "Notify", "susssasa{sv}i", *arguments)
         self._soon(lambda: self._send(call))
+
+
+class _PatientSocket:
+    """dbus-fast 5.2 takes a full socket for a lost connection; "nothing sent" has it wait until there is room.
+
+    A panel that asks for the pixels of a few icons at once fills the socket.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def send(self, data: memoryview) -> int:
+        try:
+            return self._sock.send(data)
+        except BlockingIOError:
+            return 0
 
 
 class _Item(ServiceInterface):
@@ -222,7 +243,7 @@ class _Item(ServiceInterface):
 
     @dbus_property(READ, "AttentionIconPixmap")
     def attention_icon_pixmap(self) -> Pixmaps:
-        return [[image.width, image.height, argb32(image)] for image in self._icon.images]
+        return self.icon_pixmap if self._icon.attention else []  # type: ignore[no-any-return]
 
     @dbus_property(READ, "AttentionMovieName")
     def attention_movie_name(self) -> DBusStr:

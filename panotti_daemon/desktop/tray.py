@@ -38,7 +38,8 @@ FIRST_DELAY, LONGEST_DELAY = 0.5, 5.0
 EXIT_UNAVAILABLE = 1
 EXIT_ALREADY_RUNNING = 3
 
-SIZES = (16, 22, 24, 32, 48, 64)
+PANEL_SIZES = (22, 24, 32, 48)
+NATIVE_SIZE = 64
 
 
 def main(paths: Paths) -> int:
@@ -197,7 +198,7 @@ class DbusTray(Tray):
     def _show(self, view: View, shown: View | None) -> None:
         from panotti_daemon.desktop.icons import IconState, draw
 
-        self._icon.images = [draw(view.state, view.fraction, size) for size in SIZES]
+        self._icon.images = [draw(view.state, view.fraction, size) for size in PANEL_SIZES]
         self._icon.attention = view.state is IconState.TROUBLE
         self._icon.title = view.title
         if shown is None or view.menu != shown.menu:
@@ -219,7 +220,7 @@ class NativeTray(Tray):
 
         from panotti_daemon.desktop.icons import IconState, draw
 
-        self._icon = pystray.Icon("panotti", draw(IconState.OFFLINE, 0, SIZES[-1]), "Panotti")
+        self._icon = pystray.Icon("panotti", draw(IconState.OFFLINE, 0, NATIVE_SIZE), "Panotti")
         self._on_main_thread = main_thread_of(self._icon)
 
     def serve(self) -> None:
@@ -240,7 +241,7 @@ class NativeTray(Tray):
         from panotti_daemon.desktop.icons import draw
 
         if shown is None or (view.state, view.fraction) != (shown.state, shown.fraction):
-            self._icon.icon = draw(view.state, view.fraction, SIZES[-1])
+            self._icon.icon = draw(view.state, view.fraction, NATIVE_SIZE)
         self._icon.title = view.title
         if shown is None or view.menu != shown.menu:
             self._icon.menu = pystray_menu(view.menu, self.choose)

@@ -194,7 +194,7 @@ class _Child:
         self._process: _Process | None = None
         self._lock = asyncio.Lock()
         self._idle_timer: asyncio.TimerHandle | None = None
-        self._retiring: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         self._last_id = 0
         self._paused = False
         self._closed = False
@@ -232,7 +232,8 @@ class _Child:
                 if isinstance(message, Done | Failed):
                     self._start_idle_timer()
                 else:
-                    await self._end_process()
+                    self._kill()
+                    await self._all_ended()
         if isinstance(message, Failed):
             raise _ERRORS[message.error](message.message)
         return message
@@ -245,40 +246,41 @@ class _Child:
     async def close(self) -> None:
         self._closed = True
         self._stop_idle_timer()
-        await self._end_process()
-        if self._retiring is not None:
-            await self._retiring
+        self._kill()
+        await self._all_ended()
 
     async def _running_process(self) -> _Process:
         if self._closed:
             raise EngineError("Panotti is stopping")
         if self._process is None or not self._process.alive:
-            await self._end_process()
+            self._kill()
+            await self._all_ended()
             self._process = await _Process.start(self._python)
             await self._process.ready()
             if self._paused:
                 self._process.send(PauseRequest())
         return self._process
 
-    async def _end_process(self) -> None:
+    def _kill(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            await process.end()
+            process.kill()
+            task = asyncio.get_running_loop().create_task(process.ended())
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def _all_ended(self) -> None:
+        if self._ending:
+            await asyncio.wait(self._ending)
 
     def _start_idle_timer(self) -> None:
         if not self._closed:
-            self._idle_timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._retire)
+            self._idle_timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._kill)
 
     def _stop_idle_timer(self) -> None:
         if self._idle_timer is not None:
             self._idle_timer.cancel()
             self._idle_timer = None
-
-    def _retire(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            log.debug("engine.retired", pid=process.pid)
-            self._retiring = asyncio.get_running_loop().create_task(process.end())
 
 
 class _Died(EngineCrashed):
@@ -294,9 +296,12 @@ class _Process:
         assert process.stderr is not None
         self._process = process
         self._stdin = process.stdin
-        self._stdout = process.stdout
+        self._lines: asyncio.Queue[bytes] = asyncio.Queue()
         self._last_words = b""
-        self._listener = asyncio.create_task(self._listen(process.stderr))
+        self._readers = [
+            asyncio.create_task(self._read_lines(process.stdout)),
+            asyncio.create_task(self._read_last_words(process.stderr)),
+        ]
 
     @classmethod
     async def start(cls, python: str) -> _Process:
@@ -337,26 +342,31 @@ class _Process:
 
     async def receive(self, silence: float | None) -> Message:
         async with asyncio.timeout(silence):
-            line = await self._stdout.readline()
-            if line.endswith(b"\n"):
-                return parse_message(line)
-            await self._process.wait()
-        await self._listener
+            line = await self._lines.get()
+        if line.endswith(b"\n"):
+            return parse_message(line)
+        await self.ended()
         log.debug("engine.died", pid=self.pid, stderr=self._last_words.decode(errors="replace"))
         raise _Died(_cause_of_death(self._process.returncode or 0))
 
-    async def end(self) -> None:
-        """Kills the process and waits until nothing of it is left."""
+    def kill(self) -> None:
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
         self._stdin.close()
-        await self._process.wait()
-        while await self._stdout.read(_READ_SIZE):
-            pass
-        await self._listener
 
-    async def _listen(self, stderr: asyncio.StreamReader) -> None:
+    async def ended(self) -> None:
+        """Waits until nothing is left of the process and its pipes."""
+        await self._process.wait()
+        await asyncio.wait(self._readers)
+
+    async def _read_lines(self, stdout: asyncio.StreamReader) -> None:
+        line = b"\n"
+        while line.endswith(b"\n"):
+            line = await stdout.readline()
+            self._lines.put_nowait(line)
+
+    async def _read_last_words(self, stderr: asyncio.StreamReader) -> None:
         while said := await stderr.read(_READ_SIZE):
             self._last_words = (self._last_words + said)[-_STDERR_KEPT:]
 

@@ -210,10 +210,12 @@ def _download(name: str, repository: str, folder: Path, on_progress: OnDownload)
     """What an earlier try has fetched into `folder` is not fetched again."""
     import huggingface_hub
     from httpx2 import HTTPError
-    from huggingface_hub.utils.tqdm import tqdm
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-    class Bar(tqdm):
+    class Bar(tqdm):  # type: ignore[misc]
         """The library tells of progress to a bar only, and of bytes among other things."""
+
+        monitor_interval = 0  # no thread that watches over bars
 
         def display(self, *_: object, **__: object) -> None:
             if self.unit == "B":

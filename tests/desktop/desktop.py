@@ -68,6 +68,12 @@ class TrayItem:
     def property(self, name: str) -> Any:
         return self.desktop.call(self.owner, self.path, PROPERTIES, "Get", "ss", ITEM, name)[0]
 
+    def all_properties(self, times: int) -> list[dict[str, Any]]:
+        """All of them so many times at once."""
+        return [
+            answer for (answer,) in self.desktop.calls(times, self.owner, self.path, PROPERTIES, "GetAll", "s", ITEM)
+        ]
+
     def activate(self) -> None:
         self.desktop.call(self.owner, self.path, ITEM, "Activate", "ii", 0, 0)
 
@@ -186,10 +192,19 @@ class Desktop:
 
     def call(self, owner: str, path: str, interface: str, member: str, signature: str = "", *body: Any) -> list[Any]:
         """Calls a method on the session bus. Raises NoAnswer."""
-        message = Message(
-            destination=owner, path=path, interface=interface, member=member, signature=signature, body=list(body)
-        )
-        return asyncio.run(_call(self.environment["DBUS_SESSION_BUS_ADDRESS"], message))
+        return self.calls(1, owner, path, interface, member, signature, *body)[0]
+
+    def calls(
+        self, times: int, owner: str, path: str, interface: str, member: str, signature: str = "", *body: Any
+    ) -> list[list[Any]]:
+        """Calls a method so many times at once, without waiting for one answer before the next call."""
+        messages = [
+            Message(
+                destination=owner, path=path, interface=interface, member=member, signature=signature, body=list(body)
+            )
+            for _ in range(times)
+        ]
+        return asyncio.run(_call(self.environment["DBUS_SESSION_BUS_ADDRESS"], messages))
 
     def _has_host(self) -> bool:
         try:
@@ -232,16 +247,17 @@ def end(process: subprocess.Popen[Any], number: signal.Signals = signal.SIGTERM)
         process.wait()
 
 
-async def _call(address: str, message: Message) -> list[Any]:
+async def _call(address: str, messages: list[Message]) -> list[list[Any]]:
     bus = await MessageBus(address).connect()
     try:
-        reply = await bus.call(message)
-        if reply is None or reply.message_type is MessageType.ERROR:
-            raise NoAnswer(reply and reply.body)
-        return list(unpack_variants(reply.body))
+        replies = await asyncio.gather(*map(bus.call, messages))
+        for reply in replies:
+            if reply is None or reply.message_type is MessageType.ERROR:
+                raise NoAnswer(reply and reply.body)
+        return [list(unpack_variants(reply.body)) for reply in replies]
     finally:
         bus.disconnect()
-        await bus.wait_for_disconnect()
+        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
 
 def _row(layout: Any) -> MenuRow:

@@ -151,7 +151,7 @@ def test_a_process_that_is_killed_is_a_crash_and_the_next_job_works(tmp_path: Pa
     async def scenario() -> None:
         async with running_engine(tmp_path) as engine:
             job = transcribe(engine, long_clip, tell=lambda _: os.kill(engine.pids[0], signal.SIGKILL))
-            with pytest.raises(EngineCrashed, match="SIGKILL.*memory"):
+            with pytest.raises(EngineCrashed, match=r"SIGKILL.*memory"):
                 await job
             assert engine.state == "off"
             assert (await transcribe(engine, SAMPLE)).segments

@@ -1,0 +1,52 @@
+"""What every test has: nothing that it starts may outlive it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from hypothesis import settings
+
+from tests.daemon import Panotti, wait_until
+
+settings.register_profile("panotti", deadline=None)
+settings.load_profile("panotti")
+
+LEAK_SECONDS = 10.0
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    """No thread, process or socket of ours survives a test; asyncio itself ends what tasks are left and says so."""
+    me = psutil.Process()
+    threads, children = set(threading.enumerate()), set(me.children(recursive=True))
+    sockets = len(me.net_connections(kind="inet"))
+    yield
+    wait_until(lambda: set(threading.enumerate()) <= threads, "the test's threads end", LEAK_SECONDS)
+    wait_until(lambda: not _alive(set(me.children(recursive=True)) - children), "its processes end", LEAK_SECONDS)
+    wait_until(lambda: len(me.net_connections(kind="inet")) <= sockets, "its connections close", LEAK_SECONDS)
+
+
+def _alive(processes: set[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if process.is_running()]
+
+
+@pytest.fixture
+def panotti(tmp_path: Path) -> Iterator[Callable[..., Panotti]]:
+    """Makes homes with a daemon to start in them: `with panotti({"watch": ...}) as daemon:`."""
+    made: list[Panotti] = []
+
+    def make(settings: Mapping[str, Any] | None = None, **options: Any) -> Panotti:
+        daemon = Panotti(tmp_path / f"home{len(made) or ''}", settings, **options)
+        daemon.home.mkdir(parents=True, exist_ok=True)
+        made.append(daemon)
+        return daemon
+
+    yield make
+    for daemon in made:
+        if daemon.process and daemon.process.poll() is None:
+            daemon.kill()
