@@ -87,7 +87,7 @@ class DbusIcon(pystray.Icon):  # type: ignore[misc]
         try:
             self._bus = bus = await MessageBus(self._bus_address).connect()
             assert bus._writer is not None
-            bus._writer.sock = _PatientSocket(bus._sock)
+            bus._writer.sock = PatientSocket(bus._sock)
         except (OSError, AuthError, InvalidAddressError) as error:
             raise Unavailable(f"The desktop's session bus does not answer: {error}") from error
         self._loop = asyncio.get_running_loop()
@@ -172,7 +172,7 @@ class DbusIcon(pystray.Icon):  # type: ignore[misc]
         self._soon(lambda: self._send(call))
 
 
-class _PatientSocket:
+class PatientSocket:
     """dbus-fast 5.2 takes a full socket for a lost connection; "nothing sent" has it wait until there is room.
 
     A panel that asks for the pixels of a few icons at once fills the socket.

@@ -80,10 +80,11 @@ class Worker:
         except SourceUnavailable as error:
             return Failed(id=request.id, error=ErrorKind.SOURCE, message=error.message)
         except Exception as error:
-            # The frames alone: an error's own words may quote what was said in the recording.
+            # Frames, and the words of the libraries' own errors; others may quote what was said in the recording.
             traceback.print_tb(error.__traceback__)
-            name = type(error).__name__
-            return Failed(id=request.id, error=ErrorKind.INTERNAL, message=f"The engine stumbled over {name}: {error}")
+            words = f": {error}" if isinstance(error, RuntimeError | OSError) else ""
+            message = f"The engine stumbled over {type(error).__name__}{words}"
+            return Failed(id=request.id, error=ErrorKind.INTERNAL, message=message)
 
     def _probe(self, request: ProbeRequest) -> None:
         from panotti_daemon.engine.audio import probe

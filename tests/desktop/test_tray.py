@@ -229,7 +229,7 @@ def test_a_panel_that_asks_for_more_than_a_socket_holds_gets_it_all(
 ) -> None:
     start_tray()
     item = desktop.tray_item()
-    assert len(set(map(len, item.all_properties(times=300)))) == 1
+    assert len(set(map(len, item.all_properties(times=150)))) == 1
     assert desktop.tray_items() == [item]
 
 

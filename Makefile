@@ -1,0 +1,45 @@
+# make run    install, and start the daemon on your recordings folder
+# make demo   show the main job in a throw-away home
+# make test   install what the tests need, and run them all
+# make check  lint, format and types
+# make bench  print what the daemon costs at rest
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: run demo test check bench clean
+
+run: $(VENV)/.run
+	$(VENV)/bin/panotti run
+
+demo: $(VENV)/.run
+	$(VENV)/bin/python scripts/demo.py
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m pytest
+
+check: $(VENV)/.test
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	for plugin in plugins/*/plugin.py; do $(VENV)/bin/mypy $$plugin || exit 1; done
+
+bench: $(VENV)/.test
+	$(VENV)/bin/python -m benchmarks.idle
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Panotti needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[starter]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[starter,test]'
+	@touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) dist build
