@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -75,6 +77,7 @@ class Panotti:
         self.process: subprocess.Popen[str] | None = None
         self.output = home.parent / f"{home.name}.out"
         self._tray = tray
+        self._spawned: list[subprocess.Popen[bytes]] = []
         self.configure(settings or {})
 
     def configure(self, settings: Mapping[str, Any]) -> None:
@@ -110,9 +113,11 @@ class Panotti:
             return False
 
     def stop(self) -> None:
-        """As SIGTERM does it. Nothing that it started may outlive it."""
+        """As SIGTERM does it. Nothing that it started may outlive it, but for the tray icon."""
         if self.process and self.process.poll() is None:
-            children = psutil.Process(self.process.pid).children(recursive=True)
+            children = [
+                c for c in psutil.Process(self.process.pid).children(recursive=True) if c.pid not in self.trays()
+            ]
             self.process.terminate()
             self.process.wait(timeout=30)
             psutil.wait_procs(children, timeout=10)
@@ -122,7 +127,7 @@ class Panotti:
     def kill(self) -> None:
         """As a crash or a power cut would."""
         assert self.process
-        children = psutil.Process(self.process.pid).children(recursive=True)
+        children = [c for c in psutil.Process(self.process.pid).children(recursive=True) if c.pid not in self.trays()]
         self.process.kill()
         self.process.wait()
         self.process = None
@@ -142,6 +147,16 @@ class Panotti:
             self.stop()
         elif self.process and self.process.poll() is None:
             self.kill()
+
+    def trays(self) -> list[int]:
+        """The processes of this home's tray icon."""
+        found = []
+        for process in psutil.process_iter(["pid", "cmdline", "status"]):
+            if (process.info["cmdline"] or [])[1:] == ["-m", "panotti_daemon", "tray"]:
+                with suppress(psutil.Error):
+                    if process.environ().get("PANOTTI_HOME") == str(self.home):
+                        found.append(process.pid)
+        return found
 
     @property
     def runtime(self) -> RuntimeInfo:
@@ -204,6 +219,23 @@ class Panotti:
             timeout=120,
         )
 
+    def spawn(self, *arguments: str) -> None:
+        """`panotti ARGUMENTS`, left to run by itself until `reap`."""
+        process = subprocess.Popen(
+            [self.python, "-m", "panotti_daemon", *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._spawned.append(process)
+
+    def reap(self) -> None:
+        """Waits until what was spawned has ended."""
+        for process in self._spawned:
+            process.wait(timeout=30)
+
     def log(self) -> str:
         return self.paths.log_file.read_text(encoding="utf-8") if self.paths.log_file.exists() else ""
 
@@ -215,11 +247,8 @@ class Panotti:
         return {str(path.relative_to(self.transcripts)) for path in self.transcripts.rglob("*") if path.is_file()}
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The stored events of a name, read from the database file while the daemon is stopped."""
-        import sqlite3
-
-        assert self.process is None
-        connection = sqlite3.connect(self.paths.database)
+        """The stored events of a name, the oldest first; looked up beside the daemon, which may be running."""
+        connection = sqlite3.connect(f"{self.paths.database.as_uri()}?mode=ro", uri=True)
         try:
             rows = connection.execute("SELECT data FROM events WHERE name = ? ORDER BY sequence", (name,)).fetchall()
         finally:

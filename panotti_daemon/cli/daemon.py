@@ -33,6 +33,7 @@ def run(
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log to the terminal, too."),
 ) -> None:
     """Start the daemon, and stay until it is stopped."""
+    _import_structlog_alone()
     from panotti_daemon import logs
     from panotti_daemon.app import Daemon
     from panotti_daemon.clock import SystemClock
@@ -47,6 +48,15 @@ def run(
         daemon = Daemon(paths, settings, SystemClock())
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(daemon.run(_say_ready))
+
+
+def _import_structlog_alone() -> None:
+    """structlog loads rich wherever it is installed: 5 MB all day, for tracebacks in colour."""
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        import structlog  # noqa: F401
+    finally:
+        del sys.modules["rich"]
 
 
 def _flags(watch: list[Path], output: Path | None, port: int | None, *, no_tray: bool, verbose: bool) -> dict[str, Any]:

@@ -151,6 +151,7 @@ class DbusIcon(pystray.Icon):  # type: ignore[misc]
             self._soon(self._item.new_attention_icon)
 
     def _update_title(self) -> None:
+        self._soon(self._item.new_title)
         self._soon(self._item.new_tool_tip)
 
     def _update_menu(self) -> None:

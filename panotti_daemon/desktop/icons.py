@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw
+if TYPE_CHECKING:
+    from PIL import Image
 
 STEP = 0.05
 """Progress is drawn in steps this large: a recording redraws the icon twenty times, not a thousand."""
@@ -73,6 +75,8 @@ class Canvas:
     """Draws in units of the icon's side, with the origin in its middle and y downwards: everything is in -0.5..0.5."""
 
     def __init__(self, size: int) -> None:
+        from PIL import Image, ImageDraw  # here, because the daemon knows the icons' names and draws none
+
         self._size = size
         self._pixels = size * SUPERSAMPLING
         self._image = Image.new("RGBA", (self._pixels, self._pixels))
@@ -81,6 +85,8 @@ class Canvas:
         """A pixel of a small icon, more of a large one: gaps and outlines that survive scaling down."""
 
     def image(self) -> Image.Image:
+        from PIL import Image
+
         return self._image.resize((self._size, self._size), Image.Resampling.BOX)
 
     def mark(self, colour: Colour, scale: float = 1.0) -> None:

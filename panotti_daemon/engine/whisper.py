@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import psutil
 from faster_whisper import WhisperModel
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from panotti_daemon.engine import audio
 from panotti_daemon.engine.audio import SAMPLE_RATE
@@ -82,6 +83,7 @@ class Transcriber:
     def __init__(self, model: ResolvedModel, workers: int) -> None:
         self.model = model
         self.workers = workers
+        tqdm.monitor_interval = 0  # or the progress bars that faster-whisper hides start a thread that never ends
         try:
             self._whisper = WhisperModel(
                 str(model.path), device="cpu", compute_type="int8", cpu_threads=1, num_workers=workers

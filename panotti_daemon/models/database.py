@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -27,8 +27,8 @@ HERE = Path(__file__).parent
 
 
 def stamp(moment: datetime) -> str:
-    """A time as the database keeps it."""
-    return moment.isoformat(timespec="milliseconds")
+    """A time as the database keeps it: in UTC, so that times sort as text."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 @cache
@@ -53,10 +53,10 @@ class Transaction:
 
 
 class Database:
-    def __init__(self, connection: aiosqlite.Connection, *, is_new: bool, moved_aside: Path | None) -> None:
+    def __init__(self, connection: aiosqlite.Connection, path: Path, *, moved_aside: Path | None) -> None:
         self._connection = connection
+        self._path = path
         self._lock = asyncio.Lock()
-        self.is_new = is_new
         self.moved_aside = moved_aside
         """Where a damaged database was put, if this one replaces it."""
 
@@ -68,77 +68,105 @@ class Database:
         """
         moved: Path | None = None
         try:
-            connection, is_new = await _connect(path)
+            connection = await _connect(path)
         except DatabaseDamaged as error:
             moved = _move_aside(path, now)
             log.error("database damaged", kept_as=str(moved), reason=error.message)
-            connection, is_new = await _connect(path)
-        return cls(connection, is_new=is_new, moved_aside=moved)
+            connection = await _connect(path)
+        return cls(connection, path, moved_aside=moved)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """A write transaction; it holds the write lock from its start, so a read in it cannot become stale."""
+        """A write transaction; it holds the write lock from its start, so a read in it cannot become stale.
+
+        Raises DatabaseError for what the disk or the file refuses; a broken constraint is a sqlite3.IntegrityError.
+        """
         transaction = Transaction(self._connection)
         async with self._lock:
-            try:
-                await self._connection.execute("BEGIN IMMEDIATE")
-                yield transaction
-                await self._connection.commit()
-            except BaseException as error:
-                await self._rollback()
-                if isinstance(error, sqlite3.Error):
-                    raise DatabaseError(f"{error}. Is the disk full?") from error
-                raise
+            with _translated(self._path):
+                try:
+                    await self._connection.execute("BEGIN IMMEDIATE")
+                    yield transaction
+                    cancellation = await _to_its_end(self._connection.commit())
+                except BaseException:
+                    # also a cancelled caller must not leave the transaction open for whoever comes next
+                    if cancellation := await _to_its_end(self._connection.rollback()):
+                        raise cancellation from None
+                    raise
         transaction.committed()
-
-    async def _rollback(self) -> None:
-        # a cancelled caller must not leave the transaction open for whoever comes next
-        rollback = asyncio.ensure_future(self._connection.rollback())
-        while not rollback.done():
-            try:
-                await asyncio.shield(rollback)
-            except asyncio.CancelledError:
-                continue
+        if cancellation:
+            raise cancellation
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[aiosqlite.Connection]:
-        """For reads alone: sees nothing that is not committed."""
+        """For reads alone: sees nothing that is not committed. Raises DatabaseError."""
         async with self._lock:
-            yield self._connection
+            with _translated(self._path):
+                yield self._connection
 
     async def close(self) -> None:
         async with self._lock:
             await self._connection.close()
 
 
-async def _connect(path: Path) -> tuple[aiosqlite.Connection, bool]:
-    path.touch(mode=0o600)  # noqa: ASYNC240 before SQLite would make it, and its WAL after it, readable for others
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+    """Finishes the work even if the caller is cancelled meanwhile, and returns the cancellation: SQLite's thread would
+    go on with it anyway, and nobody would know how it ended."""
+    task = asyncio.ensure_future(work)
+    cancellation = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancellation = error
+    task.result()
+    return cancellation
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
     try:
-        connection = await aiosqlite.connect(path, isolation_level=None)
-    except sqlite3.Error as error:
-        raise DatabaseError(f"{path} cannot be opened: {error}") from error
-    try:
-        connection.row_factory = sqlite3.Row
-        for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            await connection.execute(f"PRAGMA {pragma}")
-        is_new = await _migrate(connection, path)
-        check = await (await connection.execute("PRAGMA quick_check(1)")).fetchone()
-        if check is None or check[0] != "ok":
-            raise DatabaseDamaged(f"{path} is damaged: {check and check[0]}")
-        return connection, is_new
-    except sqlite3.OperationalError as error:
-        await connection.close()
-        raise DatabaseError(f"{path} cannot be used: {error}") from error
-    except sqlite3.DatabaseError as error:
-        await connection.close()
-        raise DatabaseDamaged(f"{path}: {error}") from error
-    except BaseException:
-        await connection.close()
+        yield
+    except sqlite3.IntegrityError:
         raise
+    except sqlite3.Error as error:
+        raise _explained(error, path) from error
 
 
-async def _migrate(connection: aiosqlite.Connection, path: Path) -> bool:
-    """Brings the schema up to date; returns whether the database was empty."""
+def _explained(error: sqlite3.Error, path: Path) -> DatabaseError:
+    # errors of the Python module itself, such as wrong use, have no code
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DatabaseDamaged(f"{path} is damaged ({error}).")
+    if code == sqlite3.SQLITE_FULL:
+        return DatabaseError(f"The disk that holds {path} is full. Make room; Panotti then goes on by itself.")
+    return DatabaseError(f"{path} cannot be used: {error}.")
+
+
+async def _connect(path: Path) -> aiosqlite.Connection:
+    try:
+        path.touch(mode=0o600)  # noqa: ASYNC240 before SQLite would make it, and its WAL after it, readable for others
+        path.chmod(0o600)  # noqa: ASYNC240 one that was copied here may be readable for others
+    except OSError as error:
+        raise DatabaseError(f"{path} cannot be used: {error.strerror}.") from error
+    with _translated(path):
+        connection = await aiosqlite.connect(path, isolation_level=None)
+        try:
+            connection.row_factory = sqlite3.Row
+            for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                await connection.execute(f"PRAGMA {pragma}")
+            await _migrate(connection, path)
+            check = await (await connection.execute("PRAGMA quick_check(1)")).fetchone()
+            if check is None or check[0] != "ok":
+                raise DatabaseDamaged(f"{path} is damaged ({check and check[0]}).")
+        except BaseException:
+            await connection.close()
+            raise
+    return connection
+
+
+async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
+    """Brings the schema up to date."""
     row = await (await connection.execute("PRAGMA user_version")).fetchone()
     version = int(row[0]) if row else 0
     migrations = sorted((HERE / "migrations").glob("*.sql"))
@@ -150,7 +178,6 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> bool:
     for number, migration in enumerate(migrations[version:], start=version + 1):
         script = migration.read_text(encoding="utf-8")
         await connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
-    return version == 0
 
 
 def _move_aside(path: Path, now: datetime) -> Path:

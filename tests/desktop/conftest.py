@@ -10,13 +10,24 @@ from tests.desktop.desktop import INSTALL, Desktop, missing_programs
 
 
 @pytest.fixture(scope="session")
-def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desktop]:
-    """A running desktop with an empty tray."""
+def _desktop_programs() -> None:
     if sys.platform != "linux":
         pytest.skip("a desktop of this kind is for Linux")
     if missing := missing_programs():
         pytest.skip(f"needs {', '.join(missing)}: {INSTALL}")
+
+
+@pytest.fixture(scope="session")
+def desktop(_desktop_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desktop]:
+    """A running desktop with an empty tray, shared by the tests that leave it so."""
     with Desktop(tmp_path_factory.mktemp("desktop") / "home") as running:
+        yield running
+
+
+@pytest.fixture
+def own_desktop(_desktop_programs: None, tmp_path: Path) -> Iterator[Desktop]:
+    """For tests that take parts of a desktop away."""
+    with Desktop(tmp_path / "home") as running:
         yield running
 
 

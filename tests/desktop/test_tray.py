@@ -273,13 +273,6 @@ def test_without_a_desktop_it_says_so_and_fails(environment: dict[str, str], mes
     assert (result.returncode, result.stderr) == (1, message)
 
 
-@pytest.fixture
-def own_desktop(tmp_path: Path) -> Iterator[Desktop]:
-    """For tests that take parts of a desktop away."""
-    with Desktop(tmp_path / "home") as desktop:
-        yield desktop
-
-
 def test_a_panel_that_comes_late_or_comes_back_gets_the_icon(own_desktop: Desktop, home: Path) -> None:
     own_desktop.stop_panel()
     with running_tray(own_desktop, home):

@@ -241,7 +241,7 @@ def test_a_file_that_crashes_or_hangs_ffmpeg_is_found_out_and_the_others_are_ans
     paths = [SAMPLE, tmp_path / "crash.mp3", SAMPLE, tmp_path / "hang.mp4", tmp_path / "gone.wav", SAMPLE]
 
     async def scenario() -> None:
-        async with running_engine(tmp_path, python=python, probe_silence_seconds=1.5) as engine:
+        async with running_engine(tmp_path, python=python, probe_silence_seconds=5) as engine:
             probes = await engine.probe(paths)
             assert [probe.path for probe in probes] == paths
             media, bad, gone = ProbeKind.MEDIA, ProbeKind.NOT_MEDIA, ProbeKind.VANISHED
