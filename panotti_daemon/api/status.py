@@ -38,6 +38,7 @@ from panotti_daemon.models.recording.models import FileState
 SHORTEST_SECONDS_BETWEEN = 0.25
 """A storm of progress is told four times a second."""
 RECENT = 5
+LONGEST_TITLE = 28
 
 
 class Estimate(Protocol):
@@ -225,8 +226,10 @@ def _summary(activity: Activity, jobs: list[Job], queue: Queue, problems: list[s
         case Activity.PAUSED:
             return f"Paused{waiting}"
         case Activity.WORKING:
-            left = f", about {_duration(jobs[0].seconds_left)} left" if jobs[0].seconds_left else ""
-            return f"Transcribing {jobs[0].title}, {jobs[0].fraction:.0%}{left}{waiting}"
+            job = jobs[0]
+            title = job.title if len(job.title) <= LONGEST_TITLE else f"{job.title[:18]}…{job.title[-9:]}"
+            left = f", about {_duration(job.seconds_left)} left" if job.seconds_left else ""
+            return f"Transcribing {title}, {job.fraction:.0%}{left}"
         case Activity.TROUBLE:
             return problems[0]
         case Activity.IDLE:

@@ -87,7 +87,8 @@ class DbusIcon(pystray.Icon):  # type: ignore[misc]
         try:
             self._bus = bus = await MessageBus(self._bus_address).connect()
             assert bus._writer is not None
-            bus._writer.sock = PatientSocket(bus._sock)
+            assert bus._sock is not None
+            bus._writer.sock = PatientSocket(bus._sock)  # type: ignore[assignment]
         except (OSError, AuthError, InvalidAddressError) as error:
             raise Unavailable(f"The desktop's session bus does not answer: {error}") from error
         self._loop = asyncio.get_running_loop()
@@ -244,7 +245,7 @@ class _Item(ServiceInterface):
 
     @dbus_property(READ, "AttentionIconPixmap")
     def attention_icon_pixmap(self) -> Pixmaps:
-        return self.icon_pixmap if self._icon.attention else []  # type: ignore[no-any-return]
+        return self.icon_pixmap if self._icon.attention else []
 
     @dbus_property(READ, "AttentionMovieName")
     def attention_movie_name(self) -> DBusStr:

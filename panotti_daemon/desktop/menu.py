@@ -13,6 +13,7 @@ from panotti_daemon.api.schemas import Activity, FolderStatus, Status
 from panotti_daemon.desktop.icons import IconState, quantised
 
 LONGEST_LABEL = 48
+LONGEST_STATUS = 72
 LONGEST_TITLE = 100
 """Windows cuts tool tips at 127."""
 RECENT = 5
@@ -74,7 +75,7 @@ def menu_for(status: Status | None) -> list[MenuEntry]:
     paused = status is not None and status.activity is Activity.PAUSED
     folder = status.folders[0] if status and status.folders else None
     return [
-        MenuEntry(shortened(status.summary) if status else "Panotti is not running", enabled=False),
+        MenuEntry(shortened(status.summary, LONGEST_STATUS) if status else "Panotti is not running", enabled=False),
         _backlog(status),
         SEPARATOR,
         MenuEntry("Recent transcripts", children=_recent(status)),

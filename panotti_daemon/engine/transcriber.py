@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import structlog
+
 from panotti_daemon import __version__
 from panotti_daemon.clock import Clock
 from panotti_daemon.core.plugins.protocol import OnProgress
@@ -9,6 +11,8 @@ from panotti_daemon.engine.client import Engine
 from panotti_daemon.engine.messages import Progress
 from panotti_daemon.models.recording.models import Recording
 from panotti_daemon.models.transcript.models import Transcription
+
+log = structlog.get_logger(__name__)
 
 FIRST_GUESS = 10.0
 
@@ -28,6 +32,7 @@ class LocalTranscriber:
         def report(progress: Progress) -> None:
             on_progress(progress.fraction or 0.0, progress.seconds_left)
 
+        log.info("transcribing", recording=recording.id, language=language, model=model)
         began = self._clock.monotonic()
         result = await self._engine.transcribe(
             [(track.path, track.label) for track in recording.tracks],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -130,7 +130,11 @@ def _translated(path: Path) -> Iterator[None]:
     except sqlite3.IntegrityError:
         raise
     except sqlite3.Error as error:
-        raise _explained(error, path) from error
+        explained = _explained(error, path)
+        if isinstance(explained, DatabaseDamaged):
+            with suppress(OSError):
+                _suspicion(path).touch()
+        raise explained from error
 
 
 def _explained(error: sqlite3.Error, path: Path) -> DatabaseError:
@@ -143,8 +147,25 @@ def _explained(error: sqlite3.Error, path: Path) -> DatabaseError:
     return DatabaseError(f"{path} cannot be used: {error}.")
 
 
+def _suspicion(path: Path) -> Path:
+    """Stands there once damage was met; the whole file is then checked at the next start."""
+    return _beside(path, "-suspect")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _needs_check(path: Path) -> bool:
+    """SQLite removes its WAL when it is closed, so one that is there means a crash or a power cut. Only then is it
+    worth reading the whole file: that takes seconds where it is large and the disk is cold."""
+    wal = _beside(path, "-wal")
+    return _suspicion(path).exists() or (wal.exists() and wal.stat().st_size > 0)
+
+
 async def _connect(path: Path) -> aiosqlite.Connection:
     try:
+        needs_check = _needs_check(path)
         path.touch(mode=0o600)  # noqa: ASYNC240 before SQLite would make it, and its WAL after it, readable for others
         path.chmod(0o600)  # noqa: ASYNC240 one that was copied here may be readable for others
     except OSError as error:
@@ -156,13 +177,19 @@ async def _connect(path: Path) -> aiosqlite.Connection:
             for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 await connection.execute(f"PRAGMA {pragma}")
             await _migrate(connection, path)
-            check = await (await connection.execute("PRAGMA quick_check(1)")).fetchone()
-            if check is None or check[0] != "ok":
-                raise DatabaseDamaged(f"{path} is damaged ({check and check[0]}).")
+            if needs_check:
+                await _check(connection, path)
         except BaseException:
             await connection.close()
             raise
     return connection
+
+
+async def _check(connection: aiosqlite.Connection, path: Path) -> None:
+    row = await (await connection.execute("PRAGMA quick_check(1)")).fetchone()
+    if row is None or row[0] != "ok":
+        raise DatabaseDamaged(f"{path} is damaged ({row and row[0]}).")
+    _suspicion(path).unlink(missing_ok=True)
 
 
 async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
@@ -184,7 +211,7 @@ def _move_aside(path: Path, now: datetime) -> Path:
     """The database with its WAL and shared memory, which may hold its last transactions."""
     kept = path.with_name(f"{path.stem}-damaged-{now:%Y%m%dT%H%M%S}{path.suffix}")
     for suffix in ("-wal", "-shm", ""):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(kept.with_name(kept.name + suffix))
+        if _beside(path, suffix).exists():
+            _beside(path, suffix).rename(_beside(kept, suffix))
+    _suspicion(path).unlink(missing_ok=True)
     return kept

@@ -221,12 +221,12 @@ def test_closing_ends_a_job_within_a_second(tmp_path: Path, long_clip: Path) -> 
 
 
 CRASHES_ON_A_BAD_FILE = """
-import os, signal, sys, time
+import signal, time
 from panotti_daemon.engine import audio, worker
 real = audio.probe
 def probe(path):
     if path.name.startswith("crash"):
-        os.kill(os.getpid(), signal.SIGSEGV)
+        signal.raise_signal(signal.SIGSEGV)
     if path.name.startswith("hang"):
         time.sleep(600)
     return real(path)
@@ -241,7 +241,7 @@ def test_a_file_that_crashes_or_hangs_ffmpeg_is_found_out_and_the_others_are_ans
     paths = [SAMPLE, tmp_path / "crash.mp3", SAMPLE, tmp_path / "hang.mp4", tmp_path / "gone.wav", SAMPLE]
 
     async def scenario() -> None:
-        async with running_engine(tmp_path, python=python, probe_silence_seconds=5) as engine:
+        async with running_engine(tmp_path, python=python, probe_silence_seconds=3) as engine:
             probes = await engine.probe(paths)
             assert [probe.path for probe in probes] == paths
             media, bad, gone = ProbeKind.MEDIA, ProbeKind.NOT_MEDIA, ProbeKind.VANISHED
