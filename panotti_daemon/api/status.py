@@ -125,6 +125,7 @@ class StatusBoard:
             recent = [dict(row) async for row in queries().recent_transcripts(connection, limit=RECENT)]
             midnight = self._clock.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
             today = await queries().transcripts_since(connection, moment=stamp(midnight.astimezone(UTC)))
+            missing = [row["error"] async for row in queries().what_is_missing(connection, limit=RECENT)]
         backlog = await self._requests.backlog()
         queue = Queue(
             growing=counts.get(FileState.GROWING, 0),
@@ -132,7 +133,7 @@ class StatusBoard:
             waiting=counts.get(FileState.WAITING, 0),
             failed=counts.get(FileState.FAILED, 0),
         )
-        problems = self._problems(queue)
+        problems = self._problems(queue, missing)
         jobs = list(self._jobs.values())
         activity = self._activity(jobs, problems)
         return Status(
@@ -195,8 +196,8 @@ class StatusBoard:
             for record in self._plugins.records.values()
         ]
 
-    def _problems(self, queue: Queue) -> list[str]:
-        problems = list(self._notices())
+    def _problems(self, queue: Queue, missing: list[str]) -> list[str]:
+        problems = [*self._notices(), *missing]
         problems += [
             f"{folder.settings.path}: {folder.reason}"
             for folder in self._watcher.states

@@ -45,6 +45,7 @@ class Plugin(PluginBase):
                 return []
             transcript = await self.context.transcripts.store(ready.transcript_id, result)
         paths = await self.context.outputs.write(transcript, recording)
+        self.context.log.info("transcribed", recording=recording.id, path=str(recording.path))
         status: Literal["completed", "no_speech"] = "completed"
         if transcript.status is TranscriptStatus.NO_SPEECH:
             status = "no_speech"

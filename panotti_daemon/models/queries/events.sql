@@ -10,8 +10,8 @@ VALUES (:event_id, :subscriber, :correlation_id, 'queued', :priority, :now);
 SELECT * FROM events WHERE id = :id;
 
 -- name: wake_waiting!
-UPDATE deliveries SET state = 'queued'
-WHERE subscriber = :subscriber AND state = 'waiting' AND available_at <= :now;
+UPDATE deliveries SET state = 'queued', available_at = NULL
+WHERE subscriber = :subscriber AND state = 'waiting' AND (available_at <= :now OR available_at > :latest);
 
 -- name: claim_delivery^
 -- The next one by priority and age, of a correlation in which nothing older is still on its way.
@@ -46,3 +46,9 @@ SELECT * FROM deliveries WHERE correlation_id = :correlation_id ORDER BY id;
 -- name: raise_priority!
 UPDATE deliveries SET priority = :priority
 WHERE correlation_id = :correlation_id AND state IN ('queued', 'waiting') AND priority < :priority;
+
+-- name: what_is_missing
+-- Why deliveries wait for something outside, each reason once.
+SELECT error, count(*) AS deliveries FROM deliveries
+WHERE state = 'waiting' AND waits > 0 AND error IS NOT NULL
+GROUP BY error ORDER BY deliveries DESC LIMIT :limit;

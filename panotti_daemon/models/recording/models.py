@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
+
+from panotti_daemon.choices import FileState as FileState
 
 
 class Track(BaseModel):
@@ -40,21 +41,3 @@ class Recording(BaseModel):
     @property
     def path(self) -> Path:
         return self.tracks[0].path
-
-
-class FileState(StrEnum):
-    """Where a file of the ledger stands; the ledger's `reason` says why, in words for the user."""
-
-    GROWING = "growing"
-    """Seen, and not yet known to be whole."""
-    WAITING = "waiting"
-    """For a sibling track, a yes to the backlog, a drive, a model or a retry."""
-    READY = "ready"
-    """Whole and known; its turn will come."""
-    TRANSCRIBING = "transcribing"
-    DONE = "done"
-    NO_SPEECH = "no speech"
-    DUPLICATE = "duplicate"
-    IGNORED = "ignored"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
