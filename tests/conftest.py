@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ settings.register_profile("panotti", deadline=None)
 settings.load_profile("panotti")
 
 LEAK_SECONDS = 10.0
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests that load the speech libraries into this very process
 
 
 @pytest.fixture(autouse=True)

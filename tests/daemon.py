@@ -38,7 +38,7 @@ PATIENCE = 90.0
 """Seconds, for a busy machine: how long a wait may take before the test fails. Never how long something must take."""
 
 
-def wait_until(condition: Callable[[], T], what: str = "", seconds: float = PATIENCE) -> T:
+def wait_until(condition: Callable[[], T | None], what: str = "", seconds: float = PATIENCE) -> T:
     """Polls until the condition gives something true, and returns that."""
     deadline = time.monotonic() + seconds
     while True:
@@ -64,7 +64,7 @@ class Panotti:
         self.home = home
         self.python = python
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("PANOTTI_", "DBUS_", "XDG_"))},
+            **{key: value for key, value in os.environ.items() if not key.startswith(("PANOTTI_", "DBUS_", "XDG_", "ORT_"))},
             "HF_HUB_OFFLINE": "1",
             **(environment or {}),
             "PANOTTI_HOME": str(home),
@@ -83,7 +83,7 @@ class Panotti:
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Writes config.yaml; takes effect at the next start."""
         self.paths.config.mkdir(parents=True, exist_ok=True)
-        self.paths.config_file.write_text(yaml.safe_dump(dict(settings)), encoding="utf-8")
+        self.paths.config_file.write_text(yaml.safe_dump(dict(settings), sort_keys=False), encoding="utf-8")
 
     def start(self) -> Self:
         self.paths.runtime_file.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -315,7 +314,6 @@ class _Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 limit=_LINE_LIMIT,
-                env={**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1"},
                 creationflags=_CREATION_FLAGS,
             )
         except OSError as error:

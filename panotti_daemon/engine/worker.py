@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 _NICENESS = 10
 
+_QUIET = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+"""ONNX Runtime 1.32 would otherwise keep a device id and send usage reports to its maker, and says so nowhere."""
+
 
 class Worker:
     """Carries out requests in their order."""
@@ -129,6 +132,7 @@ def _private_stdout() -> BinaryIO:
 
 
 def main() -> None:
+    os.environ.update(_QUIET)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon decides what it means
     _step_back()
     out = _private_stdout()
