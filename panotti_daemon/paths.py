@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ class Paths:
             data=dirs.user_data_path,
             state=dirs.user_state_path,
             cache=dirs.user_cache_path,
-            runtime=dirs.user_runtime_path,
+            # without a login session platformdirs would fall back to a folder in /tmp that anybody can make first
+            runtime=dirs.user_runtime_path if _has_runtime_folder(environment) else dirs.user_state_path / "run",
             recordings=Path.home() / "Recordings",
             transcripts=Path.home() / "Transcripts",
         )
@@ -84,6 +86,10 @@ class Paths:
         """Makes Panotti's own folders, closed to other users of the machine."""
         for folder in (self.config, self.data, self.state, self.cache, self.runtime):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _has_runtime_folder(environment: Mapping[str, str]) -> bool:
+    return sys.platform in ("darwin", "win32") or "XDG_RUNTIME_DIR" in environment
 
 
 def bundled(name: str) -> Path:
