@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+INTERRUPTED = 130
+
 
 def main() -> None:
-    from panotti_daemon.cli.main import run
+    if sys.stdout is None:  # without a console, as pythonw is at a login
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    try:
+        from panotti_daemon.cli.main import run
 
-    run()
+        run()
+    except KeyboardInterrupt:  # while it starts: typer sees to the commands themselves
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

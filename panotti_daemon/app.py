@@ -25,6 +25,7 @@ from panotti_daemon.core.events.bus import EventBus
 from panotti_daemon.core.plugins.manager import PluginManager
 from panotti_daemon.core.plugins.protocol import Context
 from panotti_daemon.desktop import instance
+from panotti_daemon.desktop.sd_notify import systemd_told
 from panotti_daemon.engine.client import Engine
 from panotti_daemon.engine.transcriber import LocalTranscriber
 from panotti_daemon.intake.arrivals import Arrivals
@@ -66,11 +67,13 @@ class Daemon:
         self._handle_signals()
         async with AsyncExitStack() as stack:
             await self._start(stack)
-            self._ready = True
-            log.info("ready", url=self.url)
-            on_ready(self)
-            gc.collect()
-            gc.freeze()  # what is there now stays: later collections need not look at it
+            if not self._stop.is_set():
+                self._ready = True
+                log.info("ready", url=self.url)
+                await stack.enter_async_context(systemd_told(self._board))
+                on_ready(self)
+                gc.collect()
+                gc.freeze()  # what is there now stays: later collections need not look at it
             await self._stop.wait()
             log.info("stopping")
             self._ready = False

@@ -93,6 +93,8 @@ def configure(settings: LogSettings, log_file: Path | None, *, terminal: bool = 
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
         to_terminal.setFormatter(_formatter(renderer, shared))
         root.addHandler(to_terminal)
+    if not root.handlers:
+        root.addHandler(logging.NullHandler())  # or else logging itself prints warnings
     root.setLevel(settings.level.upper())
     for chatty in ("uvicorn", "watchdog", "asyncio", "desktop_notifier", "httpx2", "httpcore2", "aiosqlite"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -7,39 +7,49 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
 from pydantic_settings import SettingsError as SourceError
 
+from panotti_daemon.choices import Format as Format
 from panotti_daemon.errors import SettingsError
+from panotti_daemon.explain import Location, dotted, explain
 from panotti_daemon.paths import Paths
 
 ENV_PREFIX = "PANOTTI_"
 
 
-class Format(StrEnum):
-    """What a transcript can be written as."""
+def _absolute(path: object) -> object:
+    if isinstance(path, Path):  # of the command line, where a relative one means the current folder
+        return path.expanduser().absolute()
+    if not isinstance(path, str):
+        return path
+    try:
+        expanded = Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"cannot be used: {error}") from None
+    if not expanded.is_absolute():
+        raise ValueError("must be an absolute path, or begin with ~: the daemon has no current folder")
+    return expanded
 
-    TXT = "txt"
-    SRT = "srt"
-    VTT = "vtt"
-    JSON = "json"
-    MD = "md"
 
-
-def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+def _language(code: str) -> str:
+    if not re.fullmatch("auto|[a-z]{2,3}", code):
+        raise ValueError("must be auto or the code of a language, such as en")
+    return code
 
 
 def _track_pattern(pattern: str) -> str:
@@ -51,7 +61,7 @@ def _track_pattern(pattern: str) -> str:
     return pattern
 
 
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 TrackPattern = Annotated[str, AfterValidator(_track_pattern)]
 
 
@@ -71,7 +81,7 @@ class WatchFolder(Section):
     output: Literal["beside"] | AbsolutePath | None = None
     """Where transcripts go; `beside`: next to their recordings; none: the common transcripts folder."""
     formats: tuple[Format, ...] = (Format.TXT, Format.SRT, Format.JSON)
-    language: str = Field("auto", pattern=r"^(auto|[a-z]{2,3})$")
+    language: Annotated[str, AfterValidator(_language)] = "auto"
     model: str = Field("auto", min_length=1)
     tracks: dict[str, TrackPattern] = {"microphone": "*_mic.*", "system": "*_system_audio.*"}
     track_grace_seconds: float = Field(30.0, ge=0, le=86400)
@@ -150,6 +160,15 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     plugins: dict[str, PluginSettings] = {}
 
+    @field_validator("watch")
+    @classmethod
+    def _each_once(cls, watch: tuple[WatchFolder, ...]) -> tuple[WatchFolder, ...]:
+        paths = [folder.path for folder in watch]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ValueError(f"names {path} twice")
+        return watch
+
 
 def load(paths: Paths, flags: Mapping[str, Any] | None = None) -> Settings:
     """Reads, merges and checks the settings; with no watched folder named, the default one is watched.
@@ -158,92 +177,103 @@ def load(paths: Paths, flags: Mapping[str, Any] | None = None) -> Settings:
     """
     flags = flags or {}
     _refuse_unknown_environment()
+    written = _read(paths.config_file)
+    try:
+        environment = _Environment(Settings)()
+    except SourceError as error:
+        raise SettingsError(str(error.__cause__ or error)) from None
+    sources = {"command line": flags, "environment": environment, str(paths.config_file): written}
 
     class Loaded(Settings):
         @classmethod
         def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
+            cls, settings_cls: type[BaseSettings], *_: object, **__: object
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=paths.config_file))
+            return tuple(InitSettingsSource(settings_cls, dict(values)) for values in sources.values())
 
     try:
-        settings = Loaded(**flags)
+        settings = Loaded()
     except ValidationError as error:
-        raise SettingsError(_explain(error.errors()[0], paths.config_file, flags)) from None
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise SettingsError(f"{paths.config_file}{line}: this is not YAML: {error.problem}") from None
-    except (SourceError, OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
-        where = "environment" if isinstance(error, SourceError) and "Env" in str(error) else paths.config_file
-        raise SettingsError(f"{where}: {str(error).splitlines()[0]}") from None
+        key, what = explain(error, Settings)
+        raise SettingsError(f"{_origin(key, sources)}: {dotted(key)}: {what}") from None
     watch = settings.watch or (WatchFolder(path=paths.recordings),)
     return settings.model_copy(
         update={"watch": tuple(w if w.output else w.model_copy(update={"output": paths.transcripts}) for w in watch)}
     )
 
 
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return {}
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise SettingsError(f"{file}{line}: this is not YAML: {error.problem}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: this is not YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{file}: must hold keys with values, such as `rescan_seconds: 300`")
+    # a key below which everything is commented out says nothing
+    return {str(key): value for key, value in content.items() if value is not None}
+
+
+class _Environment(EnvSettingsSource):
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError as error:
+            if field_name == "watch" and not value.lstrip().startswith(("[", "{")):
+                return value  # one path
+            variable = next(name for name in _own_variables() if os.environ[name] == value)
+            raise ValueError(f"environment {variable}: must be JSON: {error}") from error
+
+
+def _own_variables() -> list[str]:
+    return sorted(name for name in os.environ if name.upper().startswith(ENV_PREFIX))
+
+
 def _refuse_unknown_environment() -> None:
-    known = {f"{ENV_PREFIX}{name}".upper() for name in Settings.model_fields} | {"PANOTTI_HOME"}
-    for variable in sorted(os.environ):
-        if variable.upper().startswith(ENV_PREFIX) and variable.upper().split("__")[0] not in known:
-            raise SettingsError(f"environment {variable}: there is no such setting{_suggest(variable, known)}")
+    known = {name.upper() for name in Settings.model_fields} | {"HOME"}
+    nested = {
+        f"{name}__{key}".upper()
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        for key in field.annotation.model_fields
+    }
+    for variable in _own_variables():
+        name = variable.upper().removeprefix(ENV_PREFIX)
+        if name.split("__")[0] not in known:
+            near = difflib.get_close_matches(name, known | nested, n=1)
+            allowed = ", ".join(ENV_PREFIX + name for name in sorted(known))
+            hint = f"did you mean {ENV_PREFIX}{near[0]}?" if near else f"allowed: {allowed}"
+            raise SettingsError(f"environment {variable}: there is no such setting; {hint}")
 
 
-def _suggest(word: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(sorted(known))}"
+def _origin(key: Location, sources: Mapping[str, Mapping[str, Any]]) -> str:
+    """Where a key was written; one that is missing was not, where what should hold it was."""
+    # a list is taken from one source as a whole
+    merged = next((i for i, part in enumerate(key) if isinstance(part, int)), len(key))
+    for length in range(merged, 0, -1):
+        for source, values in sources.items():
+            if _holds(values, key[:length]):
+                return f"environment {_variable(key)}" if source == "environment" else source
+    return list(sources)[-1]
 
 
-def _explain(error: Any, file: Path, flags: Mapping[str, Any]) -> str:
-    location, model = _walk(error["loc"])
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    if error["type"] == "extra_forbidden":
-        what = f"there is no such setting{_suggest(str(location[-1]), set(model.model_fields) if model else set())}"
-    else:
-        what = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        if not isinstance(error["input"], dict | list):
-            what += f" (it is {error['input']!r})"
-    return f"{_where_from(location, file, flags)}: {key}: {what}"
+def _holds(values: Any, key: Location) -> bool:
+    for part in key:
+        if not isinstance(values, Mapping) or part not in values:
+            return False
+        values = values[part]
+    return True
 
 
-def _walk(location: tuple[str | int, ...]) -> tuple[list[str | int], type[BaseModel] | None]:
-    """The part of a pydantic error's location that the user wrote (without the branches of unions), and the
-    model that holds its last key."""
-    written: list[str | int] = []
-    owner: type[BaseModel] | None = None
-    model: type[BaseModel] | None = Settings
-    mapping = False
-    for part in location:
-        if isinstance(part, int) or mapping:
-            written.append(part)
-            mapping = False
-            continue
-        if model is None:
-            break
-        owner, written = model, [*written, part]
-        field = model.model_fields.get(part)
-        annotation = field.annotation if field else None
-        mapping = get_origin(annotation) is dict
-        model = next((t for t in _types_in(annotation) if isinstance(t, type) and issubclass(t, BaseModel)), None)
-    return written, owner
-
-
-def _types_in(annotation: Any) -> list[Any]:
-    inner = [t for argument in get_args(annotation) for t in _types_in(argument)]
-    return [annotation, *inner]
-
-
-def _where_from(location: list[str | int], file: Path, flags: Mapping[str, Any]) -> str:
-    if location and location[0] in flags:
-        return "command line"
-    names = [part for part in location if isinstance(part, str)]
-    for length in range(len(names), 0, -1):
-        variable = (ENV_PREFIX + "__".join(names[:length])).upper()
-        if variable in os.environ:
-            return f"environment {variable}"
-    return str(file)
+def _variable(key: Location) -> str:
+    names = [part for part in key if isinstance(part, str)]
+    candidates = [(ENV_PREFIX + "__".join(names[:length])).upper() for length in range(len(names), 0, -1)]
+    return next(name for candidate in candidates for name in _own_variables() if name.upper() == candidate)

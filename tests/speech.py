@@ -39,10 +39,10 @@ def librivox_clip(target: Path, times: int = 1) -> str:
 
 def word_error_rate(spoken: str, heard: str) -> float:
     """Case, punctuation and the spelling of a title do not count."""
-    return float(jiwer.wer(_plain(spoken), _plain(heard)))
+    return float(jiwer.wer(plain(spoken), plain(heard)))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     words = re.sub(r"[^a-z0-9']+", " ", text.lower()).split()
     return " ".join("mister" if word == "mr" else word for word in words)
 

@@ -7,13 +7,19 @@ import contextlib
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
+import h11
 import uvicorn
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from panotti_daemon import __version__
-from panotti_daemon.api.auth import PREFIX, Gate
-from panotti_daemon.api.problems import handle_problems
+from panotti_daemon.api.auth import OPEN, PREFIX, Gate
+from panotti_daemon.api.problems import MEDIA_TYPE as PROBLEM
+from panotti_daemon.api.problems import handle_problems, problem
 from panotti_daemon.api.routes import daemon, health, ledger, recordings
 from panotti_daemon.api.schemas import Problem
 from panotti_daemon.api.services import Services
@@ -21,6 +27,8 @@ from panotti_daemon.errors import PanottiError
 from panotti_daemon.settings import ApiSettings
 
 STOP_SECONDS = 1
+REQUEST_SECONDS = 5.0
+"""A connection that has not sent a request by then is closed: they are few, and each is a file of the daemon."""
 
 
 def create_app() -> FastAPI:
@@ -37,7 +45,22 @@ def create_app() -> FastAPI:
     for module in (health, daemon, recordings, ledger):
         app.include_router(module.router, prefix=PREFIX)
     handle_problems(app)
+    app.openapi = partial(_describe, app)  # type: ignore[method-assign]
     return app
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's own description, and what it cannot know: the gate's token, and the media type of problems."""
+    description = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, openapi_version="3.1.0"
+    )
+    description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, operations in description["paths"].items():
+        for operation in operations.values():
+            operation["security"] = [] if path == OPEN else [{"token": []}]
+            problems = operation["responses"]["default"]
+            problems["content"] = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return description
 
 
 def bind(settings: ApiSettings) -> tuple[socket.socket, bool]:
@@ -69,6 +92,7 @@ class ApiServer:
         self._server = _QuietServer(
             uvicorn.Config(
                 Gate(app, token=token, port=port, cors_origins=settings.cors_origins),
+                http=_Protocol,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
@@ -107,3 +131,29 @@ class _QuietServer(uvicorn.Server):
     def end(self) -> None:
         self.should_exit = True
         self._ending.set()
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1 that waits for nobody for ever, and refuses what is no HTTP with a problem, too."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._end_if_silent)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _end_if_silent(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        refusal = problem(400, msg, headers={"Connection": "close"})
+        for event in (
+            h11.Response(status_code=400, headers=refusal.raw_headers, reason=b"Bad Request"),
+            h11.Data(data=bytes(refusal.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()

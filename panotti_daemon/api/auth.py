@@ -10,14 +10,17 @@ import hmac
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from panotti_daemon.api.problems import problem
 
 PREFIX = "/api/v1"
 OPEN = f"{PREFIX}/health/live"
-CORS_METHODS = "GET, POST"
-CORS_HEADERS = "Authorization, Content-Type"
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+}
 
 
 class Gate:
@@ -34,21 +37,22 @@ class Gate:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        origin = headers.get("origin")
+        send = self._marked(send, headers.get("origin"))
+        answer = self._refusal(scope, headers) or self._app
+        await answer(scope, receive, send)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> ASGIApp | None:
+        origins = headers.getlist("origin")
         if headers.getlist("host") not in [[host] for host in self._hosts]:
-            await problem(403, "This Host is not served here.")(scope, receive, send)
-        elif origin is not None and origin not in self._own_origins | self._cors_origins:
-            await problem(403, "This Origin is not allowed; see api.cors_origins in the settings.")(
-                scope, receive, send
-            )
-        elif origin in self._cors_origins and scope["method"] == "OPTIONS":
-            await self._answer_preflight(origin or "", send)
-        elif scope["path"] != OPEN and not self._is_known(headers):
-            denied = problem(401, "A bearer token is needed; it stands in the runtime file.")
-            denied.headers["WWW-Authenticate"] = "Bearer"
-            await denied(scope, receive, send)
-        else:
-            await self._app(scope, receive, self._marked(send, origin))
+            return problem(403, "This Host is not served here.")
+        if origins and (len(origins) > 1 or origins[0] not in self._own_origins | self._cors_origins):
+            return problem(403, "This Origin is not allowed; see api.cors_origins in the settings.")
+        if origins and origins[0] in self._cors_origins and scope["method"] == "OPTIONS":
+            return Response(status_code=204, headers=PREFLIGHT)
+        if scope["path"] != OPEN and not self._is_known(headers):
+            detail = "A bearer token is needed; it stands in the runtime file."
+            return problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
+        return None
 
     def _is_known(self, headers: Headers) -> bool:
         given = headers.getlist("authorization")
@@ -67,15 +71,3 @@ class Gate:
             await send(message)
 
         return send_marked
-
-    async def _answer_preflight(self, origin: str, send: Send) -> None:
-        headers = MutableHeaders(
-            {
-                "Access-Control-Allow-Origin": origin,
-                "Access-Control-Allow-Methods": CORS_METHODS,
-                "Access-Control-Allow-Headers": CORS_HEADERS,
-                "Vary": "Origin",
-            }
-        )
-        await send({"type": "http.response.start", "status": 204, "headers": headers.raw})
-        await send({"type": "http.response.body", "body": b""})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
@@ -16,9 +17,14 @@ from panotti_daemon.errors import PanottiError, PermanentError
 log = structlog.get_logger(__name__)
 
 
-def problem(status: int, detail: str, title: str | None = None) -> JSONResponse:
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(
+    status: int, detail: str, title: str | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     body = Problem(title=title or HTTPStatus(status).phrase, status=status, detail=detail)
-    return JSONResponse(body.model_dump(), status, media_type="application/problem+json")
+    return JSONResponse(body.model_dump(), status, headers, MEDIA_TYPE)
 
 
 def handle_problems(app: FastAPI) -> None:
@@ -34,7 +40,7 @@ def handle_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail))
+        return problem(error.status_code, str(error.detail), headers=error.headers)
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
-from panotti_daemon.models.recording.models import FileState
+from panotti_daemon.choices import FileState
+
+
+def _absolute(path: str) -> str:
+    if "\0" in path or not os.path.isabs(path):  # noqa: PTH117
+        raise ValueError("must be an absolute path")
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # JSON can spell half a character
+        raise ValueError("must be valid Unicode") from None
+    return os.path.normpath(path)
+
+
+AbsolutePath = Annotated[str, Field(description="An absolute path."), AfterValidator(_absolute)]
 
 
 class Activity(StrEnum):
@@ -81,7 +95,7 @@ class EngineStatus(BaseModel):
 
 
 class Pause(BaseModel):
-    until: datetime | None = Field(None, description="When it ends by itself; null: when resumed.")
+    until: AwareDatetime | None = Field(None, description="When it ends by itself; null: when resumed.")
 
 
 class Status(BaseModel):
@@ -174,7 +188,7 @@ class RecordingPage(BaseModel):
 
 
 class PathRequest(BaseModel):
-    path: str = Field(description="An absolute path.")
+    path: AbsolutePath
 
 
 class Changed(BaseModel):
@@ -185,7 +199,7 @@ class Changed(BaseModel):
 
 class BacklogDecision(BaseModel):
     accept: bool
-    folder: str | None = Field(None, description="Null: every folder that asks.")
+    folder: AbsolutePath | None = Field(None, description="Null: every folder that asks.")
 
 
 class Problem(BaseModel):

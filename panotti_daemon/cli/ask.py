@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
-from pydantic import BaseModel
 
-from panotti_daemon.client import Client
+from panotti_daemon.errors import PanottiError
 from panotti_daemon.paths import Paths
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from panotti_daemon.client import Client
 
 T = TypeVar("T")
 
@@ -21,6 +25,9 @@ JSON = typer.Option(False, "--json", help="Print JSON.")
 
 def ask(question: Callable[[Client], Awaitable[T]]) -> T:
     """Raises NotRunning, RequestFailed."""
+    import asyncio
+
+    from panotti_daemon.client import Client
 
     async def asked() -> T:
         async with Client.from_paths(Paths.from_environment()) as client:
@@ -30,13 +37,18 @@ def ask(question: Callable[[Client], Awaitable[T]]) -> T:
 
 
 def print_json(value: BaseModel | list[Any] | dict[str, Any]) -> None:
-    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    plain = value if isinstance(value, list | dict) else value.model_dump(mode="json")
     typer.echo(json.dumps(plain, ensure_ascii=False, indent=2))
 
 
 def absolute(path: Path) -> str:
-    """As the ledger has it: absolute, links not resolved."""
-    return str(path.expanduser().absolute())
+    """As the ledger has it: absolute, links not resolved. Raises PanottiError for a name that it cannot have."""
+    name = os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 pathlib leaves every `..` in it
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise PanottiError(f"{name!r} is not valid Unicode: rename it.", title="A file's name cannot be used") from None
+    return name
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

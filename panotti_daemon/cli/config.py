@@ -6,7 +6,6 @@ import typer
 
 from panotti_daemon.cli.ask import JSON, print_json
 from panotti_daemon.paths import Paths
-from panotti_daemon.settings import load
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +26,8 @@ def show(as_json: bool = JSON) -> None:
     """Print the settings that hold now: from config.yaml, the environment and the defaults."""
     import yaml
 
+    from panotti_daemon.settings import load
+
     values = load(Paths.from_environment()).model_dump(mode="json")
     if as_json:
         print_json(values)
@@ -37,5 +38,7 @@ def show(as_json: bool = JSON) -> None:
 @config.command()
 def check() -> None:
     """Say whether the settings can be used; exit status 1 and one line if they cannot."""
+    from panotti_daemon.settings import load
+
     load(Paths.from_environment())
     typer.echo("The settings are fine.")

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from panotti_daemon.cli.ask import JSON, absolute, ask, counted, print_json
 from panotti_daemon.errors import PanottiError
 from panotti_daemon.paths import Paths
-from panotti_daemon.settings import Settings
+
+if TYPE_CHECKING:
+    from panotti_daemon.app import Daemon
+    from panotti_daemon.settings import Settings
 
 STOP_SECONDS = 10.0
+LONGEST_PAUSE_MINUTES = 366 * 24 * 60
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +36,8 @@ def run(
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log to the terminal, too."),
 ) -> None:
     """Start the daemon, and stay until it is stopped."""
+    import asyncio
+
     _import_structlog_alone()
     from panotti_daemon import logs
     from panotti_daemon.app import Daemon
@@ -42,7 +47,10 @@ def run(
 
     paths = Paths.from_environment()
     settings = load(paths, _flags(watch, output, port, no_tray=no_tray, verbose=verbose))
-    paths.create()
+    try:
+        paths.create()
+    except OSError as error:
+        raise PanottiError(f"{error.filename} cannot be made: {error.strerror}.") from None
     with only_instance(paths):
         logs.configure(settings.log, paths.log_file, terminal=verbose)
         daemon = Daemon(paths, settings, SystemClock())
@@ -84,9 +92,8 @@ def _loop_factory() -> Any:
     return None
 
 
-def _say_ready(daemon: Any) -> None:
-    paths: Paths = daemon.paths
-    settings: Settings = daemon.settings
+def _say_ready(daemon: Daemon) -> None:
+    paths, settings = daemon.paths, daemon.settings
     typer.echo("Panotti is running.")
     for folder in settings.watch:
         goes = "beside them" if folder.output == "beside" else f"to {folder.output}"
@@ -170,7 +177,9 @@ def tray() -> None:
 
 
 def pause(
-    minutes: float = typer.Option(None, "--for", help="Resume by itself after so many minutes."),
+    minutes: float = typer.Option(
+        None, "--for", min=1, max=LONGEST_PAUSE_MINUTES, help="Resume by itself after so many minutes."
+    ),
 ) -> None:
     """Begin no further transcription. What is in the engine's hands waits with it."""
     until = datetime.now().astimezone() + timedelta(minutes=minutes) if minutes else None
@@ -196,7 +205,11 @@ def backlog(
     if yes or skip:
         where = absolute(folder) if folder else None
         changed = ask(lambda client: client.decide_backlog(accept=yes, folder=where))
-        typer.echo(f"{counted(changed.count, 'file')} will be {'transcribed, newest first' if yes else 'left alone'}.")
+        if as_json:
+            print_json(changed)
+        else:
+            will = "transcribed, newest first" if yes else "left alone"
+            typer.echo(f"{counted(changed.count, 'file')} will be {will}.")
         return
     found = ask(lambda client: client.backlog())
     if as_json:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from panotti_daemon.cli.ask import JSON, print_json
 from panotti_daemon.errors import NotRunning, PanottiError, SettingsError
-from panotti_daemon.paths import Paths
-from panotti_daemon.settings import Settings, load
+from panotti_daemon.paths import Paths, bundled
+
+if TYPE_CHECKING:
+    from panotti_daemon.settings import Settings
 
 BUS_SECONDS = 3.0
 
@@ -46,14 +49,16 @@ def doctor(as_json: bool = JSON) -> None:
 
 
 def _findings(paths: Paths) -> Iterator[Finding]:
+    from panotti_daemon.settings import load
+
     try:
         settings = load(paths)
     except SettingsError as error:
         yield Finding("settings", False, error.message, f"Edit {paths.config_file}")
-        return
-    yield Finding("settings", True, f"{paths.config_file}" if paths.config_file.exists() else "all defaults")
-    yield from _folders(settings, paths)
-    yield _model(settings, paths)
+    else:
+        yield Finding("settings", True, f"{paths.config_file}" if paths.config_file.exists() else "all defaults")
+        yield from _folders(settings, paths)
+        yield from _models(settings, paths)
     yield _tray()
     yield _notifications()
     yield _daemon(paths)
@@ -61,36 +66,60 @@ def _findings(paths: Paths) -> Iterator[Finding]:
 
 def _folders(settings: Settings, paths: Paths) -> Iterator[Finding]:
     for folder in settings.watch:
-        if folder.path.is_dir():
-            readable = os.access(folder.path, os.R_OK | os.X_OK)
-            remedy = None if readable else f"chmod u+rx '{folder.path}'"
-            yield Finding("recordings", readable, str(folder.path), remedy)
-        elif folder.path == paths.recordings:
-            yield Finding("recordings", True, f"{folder.path} will be made at the first `panotti run`")
-        else:
-            yield Finding("recordings", False, f"{folder.path} is not there", f"mkdir -p '{folder.path}'")
-        if isinstance(folder.output, Path):
-            yield _writable(folder.output)
+        yield _watched(folder.path, made_at_start=folder.path == paths.recordings)
+    outputs = [folder.path if folder.output == "beside" else folder.output for folder in settings.watch]
+    for output in dict.fromkeys(output for output in outputs if output):
+        yield _writable(output)
+
+
+def _watched(folder: Path, *, made_at_start: bool) -> Finding:
+    quoted = shlex.quote(str(folder))
+    if folder.is_dir():
+        readable = os.access(folder, os.R_OK | os.X_OK)
+        return Finding("recordings", readable, f"{folder}", None if readable else f"chmod u+rx {quoted}")
+    if folder.exists():
+        return Finding("recordings", False, f"{folder} is not a folder", f"mv {quoted} {quoted}.old")
+    if made_at_start:
+        return Finding("recordings", True, f"{folder} will be made at the first `panotti run`")
+    return Finding("recordings", False, f"{folder} is not there", f"mkdir -p {quoted}")
 
 
 def _writable(folder: Path) -> Finding:
-    if not folder.exists():
-        return Finding("transcripts", True, f"{folder} will be made at the next `panotti run`")
+    there = next(path for path in (folder, *folder.parents) if path.exists())
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            return Finding("transcripts", True, str(folder))
+        with tempfile.TemporaryFile(dir=there):
+            later = "" if there == folder else " will be made at the next `panotti run`"
+            return Finding("transcripts", True, f"{folder}{later}")
+    except NotADirectoryError:
+        quoted = shlex.quote(str(there))
+        return Finding("transcripts", False, f"{there} is not a folder", f"mv {quoted} {quoted}.old")
     except OSError as error:
-        return Finding("transcripts", False, f"{folder} cannot be written: {error.strerror}", f"chmod u+rwx '{folder}'")
+        what = f"{there} cannot be written: {error.strerror}"
+        return Finding("transcripts", False, what, f"chmod u+rwx {shlex.quote(str(there))}")
 
 
-def _model(settings: Settings, paths: Paths) -> Finding:
+def _models(settings: Settings, paths: Paths) -> Iterator[Finding]:
     from panotti_daemon.engine.model_store import resolve
 
-    try:
-        model = resolve(settings.engine.model, paths.models, download=False)
-    except PanottiError as error:
-        return Finding("model", False, error.message, "pip install 'panotti-daemon[starter]'")
-    return Finding("model", True, f"{model.name} in {model.path}")
+    names = [settings.engine.model if folder.model == "auto" else folder.model for folder in settings.watch]
+    for name in dict.fromkeys(names):
+        try:
+            model = resolve(name, paths.models, download=False)
+        except PanottiError as error:
+            yield Finding("model", False, error.message, _model_remedy(name, paths))
+        else:
+            yield Finding("model", True, f"{model.name} in {model.path}")
+
+
+def _model_remedy(name: str, paths: Paths) -> str:
+    from panotti_daemon.engine.model_store import can_be_downloaded
+
+    if name == "auto":
+        return "pip install 'panotti-daemon[starter]'"
+    if not can_be_downloaded(name):
+        return f"Edit {paths.config_file}"
+    sample = bundled("resources") / "samples" / "two-voices.wav"
+    return f"panotti transcribe --model {shlex.quote(name)} {shlex.quote(str(sample))}"
 
 
 def _tray() -> Finding:
@@ -98,7 +127,7 @@ def _tray() -> Finding:
 
     if reason := tray_possible(os.environ):
         return Finding("tray", False, reason, "Log in to a desktop session; without one everything else works.")
-    if sys.platform == "linux" and not asyncio.run(_has_owner("org.kde.StatusNotifierWatcher")):
+    if sys.platform == "linux" and not _has_owner("org.kde.StatusNotifierWatcher"):
         return Finding(
             "tray",
             False,
@@ -111,7 +140,7 @@ def _tray() -> Finding:
 def _notifications() -> Finding:
     if sys.platform != "linux":
         return Finding("notifications", True, "the system's own")
-    if asyncio.run(_has_owner("org.freedesktop.Notifications")):
+    if _has_owner("org.freedesktop.Notifications"):
         return Finding("notifications", True, "a notification server is running")
     return Finding(
         "notifications",
@@ -121,17 +150,27 @@ def _notifications() -> Finding:
     )
 
 
-async def _has_owner(name: str) -> bool:
+def _has_owner(name: str) -> bool:
     """Whether somebody on the session bus has this name, or would be started for it."""
+    import asyncio
+
+    async def names() -> set[str]:
+        async with asyncio.timeout(BUS_SECONDS):
+            return await _names_on_bus()
+
+    try:
+        return name in asyncio.run(names())
+    except Exception:  # no bus, or one that does not answer: dbus-fast raises whatever it stumbled over
+        return False
+
+
+async def _names_on_bus() -> set[str]:
     from dbus_fast import Message
     from dbus_fast.aio import MessageBus
 
+    bus = await MessageBus().connect()
     try:
-        async with asyncio.timeout(BUS_SECONDS):
-            bus = await MessageBus().connect()
-    except Exception:  # no bus: dbus-fast raises whatever it stumbled over
-        return False
-    try:
+        found = set[str]()
         for member in ("ListNames", "ListActivatableNames"):
             reply = await bus.call(
                 Message(
@@ -141,9 +180,8 @@ async def _has_owner(name: str) -> bool:
                     member=member,
                 )
             )
-            if reply and reply.body and name in reply.body[0]:
-                return True
-        return False
+            found.update(reply.body[0] if reply and reply.body else ())
+        return found
     finally:
         bus.disconnect()
         await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import typer
 
 from panotti_daemon import __version__
-from panotti_daemon.cli import config, daemon, doctor, recordings, transcribe
+from panotti_daemon.cli import autostart, config, daemon, doctor, recordings, transcribe
 from panotti_daemon.errors import AlreadyRunning, PanottiError
 
 FAILED = 1
@@ -22,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (daemon, transcribe, recordings, config, doctor):
+for module in (daemon, transcribe, recordings, config, autostart, doctor):
     module.register(app)
 
 
@@ -35,8 +37,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def panotti(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    home: Path = typer.Option(None, "--home", help="Keep everything under this folder, as PANOTTI_HOME does."),
 ) -> None:
-    pass
+    if home:
+        os.environ["PANOTTI_HOME"] = str(home)
 
 
 def run() -> None:
@@ -48,9 +52,6 @@ def run() -> None:
         sys.exit(ALREADY_RUNNING)
     except PanottiError as error:
         _complain(error)
-        sys.exit(FAILED)
-    except BrokenPipeError:
-        sys.stderr.close()
         sys.exit(FAILED)
 
 

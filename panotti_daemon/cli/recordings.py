@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from panotti_daemon.api.schemas import Changed
+from panotti_daemon.choices import FileState
 from panotti_daemon.cli.ask import JSON, absolute, ask, counted, print_json
-from panotti_daemon.client import Client
-from panotti_daemon.models.recording.models import FileState
+
+if TYPE_CHECKING:
+    from panotti_daemon.client import Client
 
 
 def register(app: typer.Typer) -> None:
@@ -68,8 +70,8 @@ def now(path: Path) -> None:
 def cancel(path: Path) -> None:
     """End what is under way for this file; `panotti retry` takes it up again."""
 
-    async def cancelled(client: Client) -> Changed:
+    async def cancelled(client: Client) -> int:
         entry = await client.explain(absolute(path))
-        return await client.cancel_recording(entry.recording_id) if entry.recording_id else Changed(count=0)
+        return (await client.cancel_recording(entry.recording_id)).count if entry.recording_id else 0
 
-    typer.echo("Cancelled." if ask(cancelled).count else "Nothing is under way for it.")
+    typer.echo("Cancelled." if ask(cancelled) else "Nothing is under way for it.")

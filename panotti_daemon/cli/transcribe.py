@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from panotti_daemon import __version__
-from panotti_daemon.engine.messages import Progress, Stage
+from panotti_daemon.choices import Format
 from panotti_daemon.errors import MediaError
-from panotti_daemon.models.recording.models import Recording, Track
-from panotti_daemon.models.transcript.formats import Document, render
-from panotti_daemon.models.transcript.models import Transcript, Transcription, TranscriptStatus
 from panotti_daemon.paths import Paths
-from panotti_daemon.settings import Format, load
+
+if TYPE_CHECKING:
+    from panotti_daemon.engine.messages import Progress
+    from panotti_daemon.models.transcript.models import Transcription
 
 
 def register(app: typer.Typer) -> None:
@@ -32,11 +32,19 @@ def transcribe(
     model: str = typer.Option("auto", help="A name or a path."),
 ) -> None:
     """Transcribe files now and print the text. Needs no running daemon."""
+    import asyncio
+
+    from panotti_daemon import logs
+    from panotti_daemon.settings import load
+
     paths = Paths.from_environment()
     settings = load(paths)
+    logs.configure(settings.log, None, terminal=False)  # left alone, structlog prints to stdout
     wanted = settings.engine.model if model == "auto" else model
     for file in files:
-        if not file.is_file():
+        if file.is_dir():
+            raise MediaError(f"{file} is a folder; name the files in it.")
+        if not file.exists():
             raise MediaError(f"{file}: there is no such file.")
     asyncio.run(_transcribe(files, format, language, wanted, paths, settings.engine.workers))
 
@@ -66,6 +74,9 @@ async def _transcribe(
 def _rendered(file: Path, result: Transcription, format: Format, language: str, model: str) -> str:
     """As the daemon would write it, for a recording that it does not know."""
     from panotti_daemon.intake.observe import hash_file
+    from panotti_daemon.models.recording.models import Recording, Track
+    from panotti_daemon.models.transcript.formats import Document, render
+    from panotti_daemon.models.transcript.models import Transcript, TranscriptStatus
 
     status = file.stat()
     content = hash_file(file)
@@ -93,31 +104,30 @@ def _rendered(file: Path, result: Transcription, format: Format, language: str, 
     return render(format, Document.of(transcript, recording))
 
 
-def _progress_bar(name: str) -> AbstractContextManager[Callable[[Progress], None]]:
+@contextmanager
+def _progress_bar(name: str) -> Iterator[Callable[[Progress], None]]:
     """On stderr, and only on a terminal."""
     if not sys.stderr.isatty():
-        return nullcontext(lambda progress: None)
-    return _Bar(name)
+        yield lambda progress: None
+        return
+    from rich import progress as bars
+    from rich.console import Console
+    from rich.markup import escape
 
+    from panotti_daemon.engine.messages import Stage
 
-class _Bar(AbstractContextManager[Callable[[Progress], None]]):
-    def __init__(self, name: str) -> None:
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.TaskProgressColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(escape(name), total=1.0)
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task(escape(name), total=1.0)
+        def report(progress: Progress) -> None:
+            if progress.stage is Stage.DOWNLOADING:
+                bar.update(task, description=f"Downloading the model {progress.model}")
+            bar.update(task, completed=progress.fraction or 0.0)
 
-    def __enter__(self) -> Callable[[Progress], None]:
-        self._bar.start()
-        return self._report
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def _report(self, progress: Progress) -> None:
-        if progress.stage is Stage.DOWNLOADING:
-            self._bar.update(self._task, description=f"Downloading the model {progress.model}")
-        self._bar.update(self._task, completed=progress.fraction or 0.0)
+        yield report

@@ -25,6 +25,7 @@ def only_instance(paths: Paths) -> Iterator[None]:
     except Timeout:
         raise AlreadyRunning(_where(paths)) from None
     try:
+        withdraw(paths.runtime_file)  # of one that was killed
         yield
     finally:
         lock.release()
@@ -40,6 +41,7 @@ def _where(paths: Paths) -> str:
 
 def publish(path: Path, info: RuntimeInfo) -> None:
     """Writes the runtime file in one step; only its owner can read it at any time."""
+    path.parent.chmod(0o700)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".daemon-")  # 0600
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(info.model_dump_json())

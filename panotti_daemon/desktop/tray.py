@@ -12,9 +12,7 @@ import contextlib
 import os
 import queue
 import signal
-import subprocess
 import sys
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -25,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from panotti_daemon.api.schemas import Status
 from panotti_daemon.client import Client
+from panotti_daemon.desktop import detached
 from panotti_daemon.desktop.menu import SEPARATOR, Action, MenuEntry, View, view_of
 from panotti_daemon.errors import NotRunning, PanottiError, Unavailable
 from panotti_daemon.paths import Paths
@@ -83,7 +82,7 @@ def start_detached(paths: Paths) -> None:
             pass
     except Timeout:
         return
-    _start([sys.executable, "-m", "panotti_daemon", "tray"])
+    detached.start([sys.executable, "-m", "panotti_daemon", "tray"])
 
 
 class Tray(ABC):
@@ -306,25 +305,7 @@ def open_path(path: str) -> None:
     if sys.platform == "win32":
         os.startfile(path)  # noqa: S606
     else:
-        _start(["open" if sys.platform == "darwin" else "xdg-open", path])
-
-
-def _start(command: Sequence[str]) -> None:
-    """Starts a process that has nothing to do with this one any more."""
-    if sys.platform == "win32":
-        flags, session = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP, False
-    else:
-        flags, session = 0, True
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        creationflags=flags,
-        start_new_session=session,
-    )
-    # Somebody has to wait for it, or it stays a zombie for as long as this process lives.
-    threading.Thread(target=process.wait, name=f"wait for {command[0]}", daemon=True).start()
+        detached.start(["open" if sys.platform == "darwin" else "xdg-open", path])
 
 
 def _speaks_dbus(environment: Mapping[str, str]) -> bool:

@@ -126,6 +126,11 @@ def local_models(models_dir: Path) -> list[ResolvedModel]:
     return [found for name in (*_BEST_FIRST, *others) if (found := _local(name, models_dir))]
 
 
+def can_be_downloaded(model: str) -> bool:
+    """Whether a name is one that a repository is known for."""
+    return _NAME.fullmatch(model) is not None and _repository(_ALIASES.get(model, model)) is not None
+
+
 def is_complete(folder: Path) -> bool:
     """A download that was cut short, or a folder of something else, is no model."""
     needed = [folder / "model.bin", folder / "config.json"]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
 from panotti_daemon.clock import Clock
+from panotti_daemon.errors import DatabaseError
 from panotti_daemon.intake.candidates import not_media_by_name, why_not
 from panotti_daemon.intake.ledger import Ledger, LedgerRow, Seen
 from panotti_daemon.intake.observe import look, prove
@@ -23,8 +25,12 @@ from panotti_daemon.settings import WatchFolder
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 LOOKS_AT_ONCE = 500
 """Files that are looked at in one turn of the thread, so that nothing waits long behind ten thousand."""
+
+AFTER_TROUBLE_SECONDS = 5.0
 
 UNDECIDED = (FileState.GROWING, FileState.WAITING)
 
@@ -89,10 +95,12 @@ class Arrivals:
         self._wake.set()
 
     async def scanned(self, folder: WatchFolder, found: list[Found]) -> None:
+        found = await asyncio.to_thread(lambda: [file for file in found if self._belongs(file.path, folder)])
         async with self._database.transaction() as transaction:
             rows = await self._ledger.of_folder(transaction.connection, folder.path)
             own = await _own_outputs(transaction, folder.path)
-            found = [f for f in found if f.path not in own and self._belongs(f.path, folder)]
+            found = [file for file in found if file.path not in own]
+            found.sort(key=lambda file: file.look.mtime_ns, reverse=True)
             first = await self._is_first_scan(transaction, folder, found)
             there = {f.path for f in found}
             absent = [row for path, row in rows.items() if row.present and path not in there]
@@ -102,20 +110,22 @@ class Arrivals:
         await self._take_in(folder, found, rows, first=first)
 
     async def hinted(self, folder: WatchFolder, paths: set[Path]) -> None:
-        paths = {p for p in paths if why_not(p) is None and is_unicode(p) and self._belongs(p, folder)}
-        looks = await asyncio.to_thread(lambda: [(path, look(path)) for path in paths])
-        rows: dict[Path, LedgerRow] = {}
+        candidates = await asyncio.to_thread(
+            lambda: [p for p in paths if why_not(p) is None and is_unicode(p) and self._belongs(p, folder)]
+        )
+        for part in _parts(candidates):
+            await self._hinted(folder, part)
+
+    async def _hinted(self, folder: WatchFolder, paths: Sequence[Path]) -> None:
+        looks = await asyncio.to_thread(lambda: {path: look(path) for path in paths})
         async with self._database.transaction() as transaction:
-            for path, seen in looks:
-                if row := await self._ledger.get(transaction.connection, path):
-                    rows[path] = row
-                    if seen is None and row.present and not path.is_dir():
-                        await self._gone(transaction, [row])
-                    elif seen and not row.present:
-                        await self._ledger.set_presence(transaction, [path], present=True)
-                elif seen and await queries().output_by_path(transaction.connection, path=str(path)):
-                    paths.discard(path)
-        found = [Found(path, seen) for path, seen in looks if seen and path in paths]
+            rows = await self._ledger.of_paths(transaction.connection, paths)
+            own = await _own_outputs_among(transaction, [path for path in paths if path not in rows])
+            gone = [row for path, row in rows.items() if not looks[path] and row.present and not path.is_dir()]
+            await self._gone(transaction, gone)
+            back = [path for path, row in rows.items() if looks[path] and not row.present]
+            await self._ledger.set_presence(transaction, back, present=True)
+        found = [Found(path, seen) for path, seen in looks.items() if seen and path not in own]
         await self._take_in(folder, found, rows, first=False)
 
     async def _take_in(
@@ -130,13 +140,11 @@ class Arrivals:
             elif _is_open(row):
                 again.append(file)
         changed = [row for file in fresh if (row := rows.get(file.path)) and row.transcript_id]
-        for start in range(0, len(fresh), LOOKS_AT_ONCE):
-            part = fresh[start : start + LOOKS_AT_ONCE]
+        for part in _parts(fresh):
             async with self._database.transaction() as transaction:
                 await self._ledger.see(transaction, [Seen(f.path, folder.path, f.look, backlog=first) for f in part])
-        for file in (*fresh, *again):
-            if file.path not in self._identifier or file in fresh:
-                self.follow(file.path)
+        for file in (*fresh, *(file for file in again if file.path not in self._identifier)):
+            self.follow(file.path)
         for row in changed:
             log.info("file changed", path=str(row.path), was=row.state.value)
             await self._superseded(row)
@@ -168,8 +176,12 @@ class Arrivals:
     async def _follow(self) -> None:
         while True:
             due = self._settler.due(self._clock.monotonic())
-            for start in range(0, len(due), LOOKS_AT_ONCE):
-                await self._look_at(due[start : start + LOOKS_AT_ONCE])
+            try:
+                for part in _parts(due):
+                    await self._look_at(part)
+            except DatabaseError as error:
+                log.error("files have to wait", reason=error.message)
+                await asyncio.sleep(AFTER_TROUBLE_SECONDS)
             next_due = self._settler.next_due()
             self._wake.clear()
             with suppress(TimeoutError):
@@ -177,7 +189,7 @@ class Arrivals:
                 async with asyncio.timeout(seconds):
                     await self._wake.wait()
 
-    async def _look_at(self, paths: list[Path]) -> None:
+    async def _look_at(self, paths: Sequence[Path]) -> None:
         looks = await asyncio.to_thread(lambda: [(path, look(path)) for path in paths])
         quiet = [path for path, seen in looks if self._settler.looked(path, seen, self._clock.monotonic())]
         gone = [path for path, seen in looks if seen is None]
@@ -185,18 +197,32 @@ class Arrivals:
         settled = [s for path, proof in proofs if (s := self._proved(path, proof))]
         if not settled and not gone:
             return
+        try:
+            turns = await self._store(settled, gone)
+        except DatabaseError:
+            for path in (*gone, *(file.path for file in settled)):
+                self.follow(path)
+            raise
+        for turn in turns:  # all at once: the next batch is made of the first in order, not of the first to come
+            self._identifier.add(*turn)
+
+    async def _store(
+        self, settled: Sequence[Settled], gone: Sequence[Path]
+    ) -> list[tuple[Settled, WatchFolder, LedgerRow]]:
+        turns: list[tuple[Settled, WatchFolder, LedgerRow]] = []
         async with self._database.transaction() as transaction:
-            rows = {path: await self._ledger.get(transaction.connection, path) for path in gone}
-            await self._gone(transaction, [row for row in rows.values() if row])
+            rows = await self._ledger.of_paths(transaction.connection, [*gone, *(file.path for file in settled)])
+            await self._gone(transaction, [rows[path] for path in gone if path in rows])
             for file in settled:
-                row = await self._ledger.get(transaction.connection, file.path)
+                row = rows.get(file.path)
                 folder = self.watcher.folder_of(file.path) if self.watcher else None
                 if row is None or folder is None:
                     continue
                 await self._ledger.settled(
                     transaction, file.path, file.look, content_hash=None, duration=None, incomplete=file.incomplete
                 )
-                self._identifier.add(file, folder, row)
+                turns.append((file, folder, row))
+        return turns
 
     def _proved(self, path: Path, proof: Proof) -> Settled | None:
         return self._settler.proved(path, proof, self._clock.monotonic())
@@ -207,7 +233,16 @@ def _is_open(row: LedgerRow) -> bool:
     if row.state is FileState.CANCELLED:
         return not row.present
     asked_about = row.backlog and row.state is FileState.WAITING and row.duration is not None and not row.urgent
-    return row.state in UNDECIDED and row.recording_id is None and not asked_about
+    return row.state in UNDECIDED and row.transcript_id is None and not asked_about
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + LOOKS_AT_ONCE] for start in range(0, len(items), LOOKS_AT_ONCE))
+
+
+async def _own_outputs_among(transaction: Transaction, paths: Sequence[Path]) -> set[Path]:
+    rows = queries().outputs_at(transaction.connection, paths=json.dumps([str(path) for path in paths]))
+    return {Path(row["path"]) async for row in rows}
 
 
 async def _own_outputs(transaction: Transaction, folder: Path) -> set[Path]:

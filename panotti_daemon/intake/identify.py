@@ -151,12 +151,7 @@ class Identify:
                     await self._ledger.set(transaction, turn.path, *verdict)
                 elif probe.kind is ProbeKind.MEDIA and not await self._waits_for_a_yes(transaction, turn, probe):
                     media.append((turn, probe))
-        hashes = await asyncio.to_thread(self._hash, [turn.path for turn, _ in media])
-        for (turn, probe), content_hash in zip(media, hashes, strict=True):
-            if content_hash is None or await asyncio.to_thread(look, turn.path) != turn.settled.look:
-                self._follower.follow(turn.path)
-                continue
-            await self._is_recording(turn, probe, content_hash)
+        await self._are_recordings(media)
         for turn in batch:
             if self._turns.get(turn.path) is turn:
                 del self._turns[turn.path]
@@ -198,27 +193,39 @@ class Identify:
         """Whether a transcript that was found on disk may be of this file: then its content is worth reading."""
         return bool(await queries().is_adopted_name(transaction.connection, name=turn.path.name))
 
-    async def _is_recording(self, turn: _Turn, probe: Probe, content_hash: str) -> None:
-        track = tracks.match(turn.path.name, turn.folder.tracks)
+    async def _are_recordings(self, media: Sequence[tuple[_Turn, Probe]]) -> None:
+        hashes = await asyncio.to_thread(self._hash, [turn.path for turn, _ in media])
+        looks = await asyncio.to_thread(lambda: [look(turn.path) for turn, _ in media])
+        superseded: list[LedgerRow] = []
         async with self._database.transaction() as transaction:
-            await self._ledger.settled(
-                transaction,
-                turn.path,
-                turn.settled.look,
-                content_hash=content_hash,
-                duration=probe.duration,
-                incomplete=turn.settled.incomplete,
-            )
-            row = await self._ledger.get(transaction.connection, turn.path)
-            if row is None:
-                return
-            part = Part(row, track.label if track else None, content_hash)
-            if track is None or len(turn.folder.tracks) < 2:
-                superseded = await self._register.commit(transaction, [part], turn.folder, stem(turn.path.name))
-            else:
-                superseded = await self._commit_track(transaction, turn, track, part)
+            for (turn, probe), content_hash, seen in zip(media, hashes, looks, strict=True):
+                if content_hash is None or seen != turn.settled.look:
+                    self._follower.follow(turn.path)
+                else:
+                    superseded += await self._is_recording(transaction, turn, probe, content_hash)
         for row in superseded:
             await self.supersede(row)
+
+    async def _is_recording(
+        self, transaction: Transaction, turn: _Turn, probe: Probe, content_hash: str
+    ) -> list[LedgerRow]:
+        """Returns the rows whose earlier recording this one supersedes."""
+        track = tracks.match(turn.path.name, turn.folder.tracks)
+        await self._ledger.settled(
+            transaction,
+            turn.path,
+            turn.settled.look,
+            content_hash=content_hash,
+            duration=probe.duration,
+            incomplete=turn.settled.incomplete,
+        )
+        row = await self._ledger.get(transaction.connection, turn.path)
+        if row is None:
+            return []
+        part = Part(row, track.label if track else None, content_hash)
+        if track is None or len(turn.folder.tracks) < 2:
+            return await self._register.commit(transaction, [part], turn.folder, stem(turn.path.name))
+        return await self._commit_track(transaction, turn, track, part)
 
     async def _commit_track(
         self, transaction: Transaction, turn: _Turn, track: tracks.TrackName, part: Part

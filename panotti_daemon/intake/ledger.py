@@ -6,6 +6,7 @@ these, so that a file can never say `transcribing` while nothing is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -79,6 +80,10 @@ class Ledger:
     async def get(self, connection: Connection, path: Path) -> LedgerRow | None:
         row = await queries().ledger_entry(connection, path=str(path))
         return LedgerRow.model_validate(dict(row)) if row else None
+
+    async def of_paths(self, connection: Connection, paths: Iterable[Path]) -> dict[Path, LedgerRow]:
+        wanted = json.dumps([str(path) for path in paths])
+        return {row.path: row for row in await self.select(connection, "ledger_entries", paths=wanted)}
 
     async def of_folder(self, connection: Connection, folder: Path) -> dict[Path, LedgerRow]:
         rows = [row async for row in queries().ledger_of_folder(connection, folder=str(folder))]
@@ -169,6 +174,20 @@ class Ledger:
         if paths:
             transaction.after_commit(self._changed)
             await queries().forget_files(transaction.connection, [{"path": str(path)} for path in paths])
+
+    async def reopen(self, transaction: Transaction, rows: Iterable[LedgerRow], reason: str) -> None:
+        """The recording of these files has to be made out anew."""
+        now = stamp(self._clock.now())
+        values = [{"path": str(row.path), "reason": reason, "now": now} for row in rows]
+        if values:
+            transaction.after_commit(self._changed)
+            await queries().reopen_files(transaction.connection, values)
+
+    async def cancel(self, transaction: Transaction, recording_id: str, reason: str) -> None:
+        transaction.after_commit(self._changed)
+        await queries().cancel_files(
+            transaction.connection, recording_id=recording_id, reason=reason, now=stamp(self._clock.now())
+        )
 
     async def set_urgent(self, transaction: Transaction, path: Path) -> None:
         await queries().set_urgent(transaction.connection, path=str(path))

@@ -29,6 +29,8 @@ from panotti_daemon.settings import WatchFolder
 
 log = structlog.get_logger(__name__)
 
+UNDER_WAY = (FileState.READY, FileState.TRANSCRIBING, FileState.WAITING)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -47,22 +49,23 @@ class Register:
         self._clock = clock
 
     async def supersede(self, row: LedgerRow) -> list[LedgerRow]:
-        """The file of this row changed after its content was known: whatever is under way for the old content
-        ends. Returns the other files that counted on it; they must be looked at again."""
+        """The file of this row, which is as it was before, changed after its content was known: whatever is under way
+        for the old content ends. Returns the other files that counted on it; they must be looked at again."""
         if row.recording_id is None:
             return []
         async with self._database.reading() as connection:
             found = await transcripts.of_recording(connection, row.recording_id)
-            family = await self._ledger.select(connection, "files_of_recording", recording_id=row.recording_id)
-        if not any(transcript.status is TranscriptStatus.PENDING for transcript in found):
+        is_pending = any(transcript.status is TranscriptStatus.PENDING for transcript in found)
+        if not is_pending and row.state not in UNDER_WAY:
             return []
         await self._bus.withdraw(row.recording_id)
-        others = [other for other in family if other.path != row.path and other.state is not FileState.IGNORED]
         async with self._database.transaction() as transaction:
-            for other in others:
-                await self._ledger.set(transaction, other.path, FileState.GROWING, f"{row.path.name} changed")
-            await queries().delete_pending_transcripts(transaction.connection, recording_id=row.recording_id)
-        return others
+            connection = transaction.connection
+            family = await self._ledger.select(connection, "files_of_recording", recording_id=row.recording_id)
+            others = [other for other in family if other.path != row.path]
+            await self._ledger.reopen(transaction, others, f"{row.path.name} changed")
+            await queries().delete_pending_transcripts(connection, recording_id=row.recording_id)
+        return [other for other in others if other.present]
 
     async def commit(
         self, transaction: Transaction, parts: Sequence[Part], folder: WatchFolder, title: str
@@ -84,7 +87,7 @@ class Register:
             connection, recording.id, folder.language, folder.model, self._clock.now()
         )
         original = await self._original(transaction, recording.id, {part.row.path for part in parts})
-        own_work = is_new or (original is None and await self._is_unworked(transaction, transcript_id, recording.id))
+        own_work = is_new or (original is None and await self._is_unworked(transaction, transcript_id))
         if known and original is None:
             await recordings.relocate(connection, recording)
         if own_work:
@@ -112,9 +115,13 @@ class Register:
     async def republish(self, transaction: Transaction, recording_id: str, priority: EventPriority) -> int:
         """Puts a recording whose work was cancelled up for transcription again; returns how many transcripts."""
         count = 0
-        recording = await recordings.get(transaction.connection, recording_id)
-        for transcript in await transcripts.of_recording(transaction.connection, recording_id):
-            if transcript.status is TranscriptStatus.PENDING:
+        connection = transaction.connection
+        recording = await recordings.get(connection, recording_id)
+        for transcript in await transcripts.of_recording(connection, recording_id):
+            files = await self._ledger.select(connection, "sources_of_transcript", transcript_id=transcript.id)
+            is_cancelled = any(row.state is FileState.CANCELLED for row in files)
+            is_unfinished = is_cancelled or transcript.status is TranscriptStatus.PENDING
+            if is_unfinished and not await transcripts.is_under_way(connection, transcript):
                 payload = RecordingReady(
                     recording=RecordingData.of(recording),
                     transcript_id=transcript.id,
@@ -163,10 +170,11 @@ class Register:
                 return row.path
         return None
 
-    async def _is_unworked(self, transaction: Transaction, transcript_id: str, recording_id: str) -> bool:
+    async def _is_unworked(self, transaction: Transaction, transcript_id: str) -> bool:
         transcript = await transcripts.get(transaction.connection, transcript_id)
-        active = await self._bus.is_active(transaction, recording_id)
-        return transcript.status is TranscriptStatus.PENDING and not active
+        if transcript.status is not TranscriptStatus.PENDING:
+            return False
+        return not await transcripts.is_under_way(transaction.connection, transcript)
 
     def _event(
         self, parts: Sequence[Part], recording: Recording, transcript_id: str, folder: WatchFolder, *, known: bool

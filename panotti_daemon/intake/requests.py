@@ -20,8 +20,6 @@ from panotti_daemon.intake.register import Register
 from panotti_daemon.intake.watcher import Watcher, is_unicode
 from panotti_daemon.models.database import Database, Transaction, queries
 from panotti_daemon.models.recording.models import FileState
-from panotti_daemon.models.transcript import store as transcripts
-from panotti_daemon.models.transcript.models import TranscriptStatus
 
 ALREADY_DONE = (FileState.DONE, FileState.NO_SPEECH, FileState.DUPLICATE)
 
@@ -100,13 +98,12 @@ class Requests:
         if count:
             return count
         async with self._database.transaction() as transaction:
-            if await self._bus.is_active(transaction, recording_id):
-                return 0
             return await self._register.republish(transaction, recording_id, priority)
 
     async def retry_failed(self) -> int:
+        """Also what waits for something outside: whoever asks may have just brought it back."""
         async with self._database.reading() as connection:
-            rows = await self._ledger.select(connection, "failed_files", limit=-1)
+            rows = await self._ledger.select(connection, "files_to_retry")
         known = {row.recording_id for row in rows if row.recording_id}
         counts = [await self.retry_recording(recording_id) for recording_id in known]
         counts += [await self.retry_file(row.path) for row in rows if not row.recording_id]
@@ -116,9 +113,7 @@ class Requests:
         """Ends what is under way for a recording; `retry` takes it up again."""
         count = await self._bus.withdraw(recording_id)
         async with self._database.transaction() as transaction:
-            for transcript in await transcripts.of_recording(transaction.connection, recording_id):
-                if transcript.status is TranscriptStatus.PENDING:
-                    await self._ledger.follow(transaction, transcript.id, FileState.CANCELLED, "you cancelled it")
+            await self._ledger.cancel(transaction, recording_id, "you cancelled it")
         return count
 
     async def backlog(self) -> list[Backlog]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from panotti_daemon.errors import SourceUnavailable
-from panotti_daemon.intake.ledger import Ledger
+from panotti_daemon.intake.ledger import Ledger, LedgerRow
 from panotti_daemon.intake.observe import look
 from panotti_daemon.models.database import Database
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import FileState, Recording
-from panotti_daemon.models.transcript import store as transcripts
-from panotti_daemon.models.transcript.models import TranscriptStatus
 
 Recheck = Callable[[Path], Awaitable[None]]
 
@@ -26,30 +24,59 @@ class Sources:
         self._recheck = recheck
         self._rechecks: set[asyncio.Future[None]] = set()
 
-    async def get(self, recording_id: str) -> Recording:
+    async def get(self, recording_id: str, transcript_id: str | None = None) -> Recording:
         async with self._database.reading() as connection:
-            return await recordings.get(connection, recording_id)
+            recording = await recordings.get(connection, recording_id)
+            if transcript_id is None:
+                return recording
+            rows = await self._ledger.select(connection, "sources_of_transcript", transcript_id=transcript_id)
+        return _placed(recording, [row for row in rows if row.present])
 
-    async def is_unchanged(self, recording: Recording) -> bool:
+    async def is_whole(self, recording: Recording) -> bool:
         for track in recording.tracks:
-            now = await asyncio.to_thread(look, track.path)
-            if now is None:
+            if await asyncio.to_thread(look, track.path) is None:
                 if not await asyncio.to_thread(recording.folder.is_dir):
                     raise SourceUnavailable(f"{recording.folder} is not there; is its drive connected?")
                 await self._is_gone(recording, track.path)
                 return False
-            if (now.size, now.mtime_ns) != (track.size, track.mtime_ns):
-                # not awaited: it withdraws the very delivery that asks
-                task = asyncio.ensure_future(self._recheck(track.path))
-                self._rechecks.add(task)
-                task.add_done_callback(self._rechecks.discard)
-                return False
-        return True
+        return not await self.has_changed(recording)
+
+    async def has_changed(self, recording: Recording) -> bool:
+        for track in recording.tracks:
+            now = await asyncio.to_thread(look, track.path)
+            if now and (now.size, now.mtime_ns) != (track.size, track.mtime_ns):
+                self._look_again(track.path)
+                return True
+        return False
+
+    def _look_again(self, path: Path) -> None:
+        # not awaited: it may withdraw the very delivery that asks
+        task = asyncio.ensure_future(self._recheck(path))
+        self._rechecks.add(task)
+        task.add_done_callback(self._rechecks.discard)
 
     async def _is_gone(self, recording: Recording, path: Path) -> None:
+        """A copy takes its place, and its other tracks are a recording without it."""
         reason = f"{path.name} was moved or deleted before it could be transcribed"
+        tracks = {track.path for track in recording.tracks} - {path}
         async with self._database.transaction() as transaction:
             await self._ledger.set_presence(transaction, [path], present=False)
-            for transcript in await transcripts.of_recording(transaction.connection, recording.id):
-                if transcript.status is TranscriptStatus.PENDING:
-                    await self._ledger.follow(transaction, transcript.id, FileState.CANCELLED, reason)
+            await self._ledger.set(transaction, path, FileState.CANCELLED, reason)
+            family = await self._ledger.select(transaction.connection, "files_of_recording", recording_id=recording.id)
+            others = [row for row in family if row.present and (row.state is FileState.DUPLICATE or row.path in tracks)]
+            await self._ledger.reopen(transaction, others, f"{path.name} is gone")
+        for other in others:
+            self._look_again(other.path)
+
+
+def _placed(recording: Recording, files: Sequence[LedgerRow]) -> Recording:
+    """The recording with its tracks where these files stand: one may have been renamed, and a copy in another folder
+    may be the source of a transcript of its own."""
+    by_content = {row.content_hash: row for row in files}
+    tracks = []
+    for track in recording.tracks:
+        row = by_content.get(track.content_hash)
+        if row is None or row.size is None or row.mtime_ns is None:
+            return recording
+        tracks.append(track.model_copy(update={"path": row.path, "size": row.size, "mtime_ns": row.mtime_ns}))
+    return recording.model_copy(update={"tracks": tuple(tracks), "folder": by_content[tracks[0].content_hash].folder})

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import psutil
 import structlog
@@ -24,6 +24,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+from panotti_daemon.errors import DatabaseError
 from panotti_daemon.intake.candidates import why_not, why_not_enter
 from panotti_daemon.intake.observe import look
 from panotti_daemon.intake.settle import Look
@@ -51,6 +52,9 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
+State = Literal["watching", "polling", "missing", "unreadable"]
+
+
 @dataclass(frozen=True)
 class Found:
     path: Path
@@ -62,9 +66,10 @@ class FolderState:
     """How the watching of one folder goes."""
 
     settings: WatchFolder
-    state: Literal["watching", "polling", "missing", "unreadable"] = "missing"
+    state: State = "missing"
     reason: str | None = None
     polling_seconds: float | None = None
+    """None: the system tells of changes."""
 
 
 class Receiver(Protocol):
@@ -135,25 +140,32 @@ class Watcher:
         next_scan = 0.0
         while True:
             identity, problem = await asyncio.to_thread(_identify, folder.settings.path)
-            if identity != folder.identity:
+            if identity != folder.identity or self._has_lost_its_watch(folder):
                 await asyncio.to_thread(self._watch_anew, folder, identity)
                 folder.identity = identity
                 folder.scan_wanted = True
             self._tell(folder, problem)
-            if identity and (folder.scan_wanted or clock() >= next_scan):
-                folder.scan_wanted = False
-                found = await asyncio.to_thread(self._scan, folder.settings)
-                if found is None:
-                    folder.identity = None
-                    continue
-                await self._receiver.scanned(folder.settings, found)
-                next_scan = clock() + (folder.state.polling_seconds or self._rescan_seconds)
-            if hints := folder.take_hints():
-                await self._receiver.hinted(folder.settings, hints)
+            try:
+                if identity and (folder.scan_wanted or clock() >= next_scan):
+                    await self._take_in_all(folder)
+                    next_scan = clock() + (folder.state.polling_seconds or self._rescan_seconds)
+                if hints := folder.take_hints():
+                    await self._receiver.hinted(folder.settings, hints)
+            except DatabaseError as error:
+                log.error("folder has to wait", folder=str(folder.settings.path), reason=error.message)
+                folder.scan_wanted = True
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(ROOT_CHECK_SECONDS, folder.state.polling_seconds or ROOT_CHECK_SECONDS)):
                     await folder.wake.wait()
             folder.wake.clear()
+
+    async def _take_in_all(self, folder: _Folder) -> None:
+        folder.scan_wanted = False
+        found = await asyncio.to_thread(self._scan, folder.settings)
+        if found is None:
+            folder.identity = None
+        else:
+            await self._receiver.scanned(folder.settings, found)
 
     def _watch_anew(self, folder: _Folder, identity: tuple[int, int] | None) -> None:
         assert self._observer
@@ -164,7 +176,7 @@ class Watcher:
                 self._observer.unschedule(folder.watch)
             folder.watch = None
         folder.state.polling_seconds = _polling_seconds(folder.settings)
-        if identity is None or (folder.settings.polling == "auto" and folder.state.polling_seconds):
+        if identity is None or folder.state.polling_seconds:
             return
         try:
             folder.watch = self._observer.schedule(
@@ -173,18 +185,22 @@ class Watcher:
         except OSError as error:
             # such as the limit on inotify watches: looking at the folder often still finds everything
             log.warning("folder cannot be watched", folder=str(folder.settings.path), reason=str(error))
-            folder.state.polling_seconds = folder.state.polling_seconds or NETWORK_POLL_SECONDS
+            folder.state.polling_seconds = NETWORK_POLL_SECONDS
 
-    def _tell(self, folder: _Folder, problem: str | None) -> None:
-        state: Literal["watching", "polling", "missing", "unreadable"]
-        if problem:
-            state = "unreadable" if "ermission" in problem else "missing"
-        else:
-            state = "polling" if folder.state.polling_seconds and not folder.watch else "watching"
-        if (state, problem) != (folder.state.state, folder.state.reason) or not folder.told:
+    def _has_lost_its_watch(self, folder: _Folder) -> bool:
+        """A root that was deleted and made again at once may have the old inode, and its watch is dead all the same."""
+        assert self._observer
+        return folder.watch is not None and not any(
+            emitter.watch == folder.watch and emitter.is_alive() for emitter in self._observer.emitters
+        )
+
+    def _tell(self, folder: _Folder, problem: _Problem | None) -> None:
+        state = problem.state if problem else "polling" if folder.state.polling_seconds else "watching"
+        reason = problem.reason if problem else None
+        if (state, reason) != (folder.state.state, folder.state.reason) or not folder.told:
             folder.told = True
-            folder.state.state, folder.state.reason = state, problem
-            log.info("folder", folder=str(folder.settings.path), state=state, reason=problem)
+            folder.state.state, folder.state.reason = state, reason
+            log.info("folder", folder=str(folder.settings.path), state=state, reason=reason)
             self._receiver.folders_changed()
 
     def _scan(self, settings: WatchFolder) -> list[Found] | None:
@@ -216,6 +232,11 @@ class Watcher:
     def _all_overflowed(self) -> None:
         if self._loop:
             self._loop.call_soon_threadsafe(self.rescan)
+
+
+class _Problem(NamedTuple):
+    state: Literal["missing", "unreadable"]
+    reason: str
 
 
 @dataclass
@@ -253,8 +274,9 @@ class _Hints(FileSystemEventHandler):
         for path in (event.src_path, event.dest_path):
             if path and not event.is_directory:
                 self._folder.hints.append(Path(os.fsdecode(path)))
-        with suppress(RuntimeError):  # the loop may be closing
-            self._loop.call_soon_threadsafe(self._folder.wake.set)
+        if not self._folder.wake.is_set():
+            with suppress(RuntimeError):  # the loop may be closing
+                self._loop.call_soon_threadsafe(self._folder.wake.set)
 
 
 class _OverflowHandler(logging.Handler):
@@ -278,18 +300,18 @@ def is_unicode(path: Path) -> bool:
     return True
 
 
-def _identify(root: Path) -> tuple[tuple[int, int] | None, str | None]:
+def _identify(root: Path) -> tuple[tuple[int, int] | None, _Problem | None]:
     """What tells this root from another one made at the same place, and what is wrong with it."""
     try:
         status = root.stat()
         if not root.is_dir():
-            return None, "a file stands where the folder should be"
+            return None, _Problem("missing", "a file stands where the folder should be")
         with os.scandir(root):
             pass
     except FileNotFoundError:
-        return None, "the folder is not there; it is watched again as soon as it is back"
+        return None, _Problem("missing", "the folder is not there; it is watched again as soon as it is back")
     except OSError as error:
-        return None, f"{error.strerror}; it is watched again as soon as it can be read"
+        return None, _Problem("unreadable", f"{error.strerror}; it is watched again as soon as it can be read")
     return (status.st_dev, status.st_ino), None
 
 

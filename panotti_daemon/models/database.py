@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 
 HERE = Path(__file__).parent
 
+ALWAYS_CHECKED = 32 * 2**20
+"""Bytes of a database that is checked at every start: some tenths of a second at worst."""
+
 
 def stamp(moment: datetime) -> str:
     """A time as the database keeps it: in UTC, so that times sort as text."""
@@ -157,10 +160,11 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _needs_check(path: Path) -> bool:
-    """SQLite removes its WAL when it is closed, so one that is there means a crash or a power cut. Only then is it
-    worth reading the whole file: that takes seconds where it is large and the disk is cold."""
+    """To read the whole file takes seconds where it is large and the disk is cold: a large one is checked only after a
+    crash or a power cut. SQLite removes its WAL when it is closed, so one that is there tells of these."""
     wal = _beside(path, "-wal")
-    return _suspicion(path).exists() or (wal.exists() and wal.stat().st_size > 0)
+    is_small = path.exists() and path.stat().st_size <= ALWAYS_CHECKED
+    return is_small or _suspicion(path).exists() or (wal.exists() and wal.stat().st_size > 0)
 
 
 async def _connect(path: Path) -> aiosqlite.Connection:

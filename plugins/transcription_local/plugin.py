@@ -35,15 +35,16 @@ class Plugin(PluginBase):
         return await self._restore(event, event.read(RecordingKnown))
 
     async def _transcribe(self, event: Event, ready: RecordingReady) -> list[Event]:
-        recording = await self.context.recordings.get(ready.recording.id)
+        recording = await self.context.recordings.get(ready.recording.id, ready.transcript_id)
         transcript = await self.context.transcripts.get(ready.transcript_id)
         if transcript.status is TranscriptStatus.PENDING:
-            if not await self.context.recordings.is_unchanged(recording):
+            if not await self.context.recordings.is_whole(recording):
                 return []
             result = await self._run_engine(event, recording, ready)
-            if not await self.context.recordings.is_unchanged(recording):
+            if await self.context.recordings.has_changed(recording):
                 return []
             transcript = await self.context.transcripts.store(ready.transcript_id, result)
+            recording = await self.context.recordings.get(ready.recording.id, ready.transcript_id)  # renamed meanwhile?
         paths = await self.context.outputs.write(transcript, recording)
         self.context.log.info("transcribed", recording=recording.id, path=str(recording.path))
         status: Literal["completed", "no_speech"] = "completed"
@@ -106,6 +107,7 @@ class Plugin(PluginBase):
                 transcript_paths={format: str(path) for format, path in paths.items()},
                 model=transcript.result.model,
                 language=transcript.result.language,
+                speaker_labels=recording.speaker_labels,
             ),
             metadata=TranscriptionMetadata(
                 duration=transcript.result.duration,

@@ -52,7 +52,7 @@ def test_of_a_file_that_is_replaced_while_it_is_transcribed_the_final_content_is
 ) -> None:
     with daemon:
         source = drop / "call.wav"
-        librivox_clip(source, times=8)
+        librivox_clip(source, times=4)
         wait_for_work(daemon, "call")
         memo(drop.parent / "final.wav").rename(source)
         daemon.wait_for(source, FileState.DONE)

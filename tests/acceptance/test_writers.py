@@ -57,10 +57,9 @@ def test_slow_writers_are_waited_for_and_what_nobody_finishes_goes_on_after_a_mi
         assert "damaged" in no_index.reason
         assert daemon.wait_for(drop / "empty.wav", FileState.IGNORED).reason == "it is empty"
 
-    heard = {path.name: (output / f"{path.stem}.txt").read_text(encoding="utf-8") for path in (*whole, drop / "cut.wav")}
-    rates = {name: word_error_rate(spoken, words) for name, words in heard.items()}
-    assert rates.pop("cut.wav") > 0.5
+    rates = {path.name: word_error_rate(spoken, (output / f"{path.stem}.txt").read_text()) for path in whole}
     assert all(rate <= 0.2 for rate in rates.values()), rates
+    assert spoken.split()[:3] == (output / "cut.txt").read_text().lower().replace("mr.", "mister").split()[:3]
     assert _times_ready(daemon) == {str(path): 1 for path in (*whole, drop / "cut.wav")}
     assert len(daemon.events("transcription_local.completed")) == len(whole) + 1
 

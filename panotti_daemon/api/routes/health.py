@@ -19,7 +19,11 @@ async def live() -> Health:
     return Health(status="alive")
 
 
-@router.get("/ready", summary="Has it started: database open, plugins running, folders watched?")
+@router.get(
+    "/ready",
+    summary="Has it started: database open, plugins running, folders watched?",
+    responses={503: {"model": Health, "description": "Not yet, or no longer"}},
+)
 async def ready(services: Injected, response: Response) -> Health:
     if services.is_ready():
         return Health(status="ready")

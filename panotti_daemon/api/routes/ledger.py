@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from panotti_daemon.api.schemas import (
+    AbsolutePath,
     BacklogDecision,
     BacklogStatus,
     Changed,
@@ -22,8 +23,9 @@ from panotti_daemon.models.recording.models import FileState
 
 router = APIRouter(tags=["ledger"])
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
-Offset = Annotated[int, Query(ge=0)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
+Offset = Annotated[int, Query(ge=0, le=2**53, description="How many to leave out: `next_offset` of the page before.")]
+State = Annotated[FileState | None, Query(description="Only those in this state.")]
 
 
 def entry(row: LedgerRow) -> LedgerEntry:
@@ -31,9 +33,7 @@ def entry(row: LedgerRow) -> LedgerEntry:
 
 
 @router.get("/ledger", summary="Files, the last changed first")
-async def ledger(
-    services: Injected, state: FileState | None = None, limit: Limit = 50, offset: Offset = 0
-) -> LedgerPage:
+async def ledger(services: Injected, state: State = None, limit: Limit = 50, offset: Offset = 0) -> LedgerPage:
     async with services.database.reading() as connection:
         rows = await services.ledger.select(connection, "ledger_page", state=state, limit=limit, offset=offset)
         total = await queries().ledger_count(connection, state=state)
@@ -42,7 +42,7 @@ async def ledger(
 
 
 @router.get("/ledger/explain", summary="What happened to one file, and why")
-async def explain(services: Injected, path: str) -> LedgerEntry:
+async def explain(services: Injected, path: Annotated[AbsolutePath, Query()]) -> LedgerEntry:
     return entry(await services.requests.explain(Path(path)))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from aiosqlite import Connection
 from fastapi import APIRouter, HTTPException
+from fastapi import Path as PathParameter
 from fastapi.responses import Response
 
-from panotti_daemon.api.routes.ledger import Limit, Offset, entry
+from panotti_daemon.api.routes.ledger import Limit, Offset, State, entry
 from panotti_daemon.api.schemas import Changed, OutputFile, RecordingDetail, RecordingPage, RecordingSummary, TrackInfo
 from panotti_daemon.api.services import Injected
 from panotti_daemon.intake.ledger import LedgerRow
@@ -23,6 +24,9 @@ from panotti_daemon.settings import Format
 
 router = APIRouter(prefix="/recordings", tags=["recordings"])
 
+RecordingId = Annotated[str, PathParameter(description="As the list of recordings and the ledger have it.")]
+TranscriptFormat = Annotated[Format, PathParameter(description="What the transcript is written as.")]
+
 MEDIA_TYPES = {
     Format.TXT: "text/plain",
     Format.SRT: "application/x-subrip",
@@ -34,7 +38,7 @@ MEDIA_TYPES = {
 
 @router.get("", summary="Recordings, the newest first")
 async def list_recordings(
-    services: Injected, state: FileState | None = None, limit: Limit = 50, offset: Offset = 0
+    services: Injected, state: State = None, limit: Limit = 50, offset: Offset = 0
 ) -> RecordingPage:
     async with services.database.reading() as connection:
         rows = [
@@ -47,7 +51,7 @@ async def list_recordings(
 
 
 @router.get("/{recording_id}", summary="One recording with its files, outputs and settings")
-async def one(services: Injected, recording_id: str) -> RecordingDetail:
+async def one(services: Injected, recording_id: RecordingId) -> RecordingDetail:
     async with services.database.reading() as connection:
         recording = await recordings.get(connection, recording_id)
         files = await services.ledger.select(connection, "files_of_recording", recording_id=recording_id)
@@ -76,7 +80,7 @@ async def one(services: Injected, recording_id: str) -> RecordingDetail:
     response_class=Response,
     responses={200: {"content": {media_type: {} for media_type in MEDIA_TYPES.values()}}},
 )
-async def transcript(services: Injected, recording_id: str, format: Format) -> Response:
+async def transcript(services: Injected, recording_id: RecordingId, format: TranscriptFormat) -> Response:
     async with services.database.reading() as connection:
         recording = await recordings.get(connection, recording_id)
         found = await transcripts.of_recording(connection, recording_id)
@@ -87,17 +91,19 @@ async def transcript(services: Injected, recording_id: str, format: Format) -> R
 
 
 @router.post("/{recording_id}/retry", summary="Try a failed or cancelled recording again")
-async def retry(services: Injected, recording_id: str) -> Changed:
+async def retry(services: Injected, recording_id: RecordingId) -> Changed:
     return Changed(count=await services.requests.retry_recording(recording_id))
 
 
 @router.post("/{recording_id}/cancel", summary="End what is under way for this recording")
-async def cancel(services: Injected, recording_id: str) -> Changed:
+async def cancel(services: Injected, recording_id: RecordingId) -> Changed:
+    async with services.database.reading() as connection:
+        await recordings.get(connection, recording_id)
     return Changed(count=await services.requests.cancel(recording_id))
 
 
 @router.post("/{recording_id}/now", summary="Transcribe this recording next")
-async def now(services: Injected, recording_id: str) -> Changed:
+async def now(services: Injected, recording_id: RecordingId) -> Changed:
     return Changed(count=await services.requests.recording_now(recording_id))
 
 

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from random import Random
+from typing import TypeVar
 
 from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
-from panotti_daemon.errors import PanottiError, PermanentError, Unavailable
+from panotti_daemon.core.events.types import PluginError
+from panotti_daemon.errors import PanottiError, PermanentError, PluginFailed, Unavailable
+
+T = TypeVar("T")
 
 Handler = Callable[[Event], Awaitable[Iterable[Event] | None]]
 
@@ -34,13 +38,36 @@ class Subscription:
     """A handler that has neither ended nor reported progress for so long is taken for hung."""
 
     def wants(self, event: Event) -> bool:
-        """A plugin is not told of its own failures: failing at that, too, would never end."""
-        own_error = event.name.endswith(".error") and event.source_plugin == self.name
-        return not own_error and any(fnmatchcase(event.name, pattern) for pattern in self.patterns)
+        """A plugin is not told of its own failures, and nobody of a failure at being told of one: two plugins that
+        fail at that would never end."""
+        if _is_error(event.name) and (event.source_plugin == self.name or _is_error(str(event.data.get("event_name")))):
+            return False
+        return any(fnmatchcase(event.name, pattern) for pattern in self.patterns)
 
 
 class HandlerSilent(PanottiError):
     """A handler did not answer"""
+
+
+async def contained(call: Callable[[], Awaitable[T]]) -> T:
+    """Runs a plugin's code. What would end the whole daemon if it left a task is only the plugin's failure."""
+    try:
+        return await call()
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise PluginFailed(f"It raised {type(error).__name__}, which a plugin must not do") from error
+
+
+def checked_answer(answer: object) -> list[Event]:
+    """What a handler returned, if it is what it must be. Raises PluginFailed."""
+    if answer is None:
+        return []
+    if isinstance(answer, Event) or not isinstance(answer, Iterable):
+        raise PluginFailed(f"handle() must return a list of events or None, not {type(answer).__name__}")
+    events = list(answer)
+    for event in events:
+        if not isinstance(event, Event):
+            raise PluginFailed(f"handle() must return events, not {type(event).__name__}")
+    return events
 
 
 def after_failure(
@@ -70,4 +97,35 @@ def after_failure(
 
 def describe(error: BaseException) -> str:
     """In words for the user: our own errors say it themselves, for others their kind is named."""
-    return error.message if isinstance(error, PanottiError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, PanottiError):
+        return error.message
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+def error_event(delivery: Delivery, event: Event) -> Event:
+    """`PLUGIN.error`, for a delivery that died."""
+    recording = event.data.get("recording")
+    about = recording if isinstance(recording, dict) else {}
+    return event.child(
+        f"{delivery.subscriber}.error",
+        PluginError(
+            plugin=delivery.subscriber,
+            event_id=event.id,
+            event_name=event.name,
+            recording_id=_text(about.get("id")),
+            recording_title=_text(about.get("title")),
+            path=_text(about.get("path")),
+            title=f"{delivery.subscriber} failed",
+            message=delivery.error or "",
+            attempts=delivery.attempts,
+        ),
+        source_plugin=delivery.subscriber,
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _is_error(name: str) -> bool:
+    return name.endswith(".error")

@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter, field_validator
 
 from panotti_daemon.core.events.types import EventPriority, Payload, payload_type
 from panotti_daemon.ids import new_id
 
 EventName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=120)]
 P = TypeVar("P", bound=Payload)
+
+_ANY_JSON: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, JsonValue])
 
 
 class Event(BaseModel):
@@ -49,17 +51,13 @@ class Event(BaseModel):
         cause_id: str | None = None,
         created_at: datetime | None = None,
     ) -> Self:
-        """Raises pydantic.ValidationError when the data does not fit the name."""
+        """Raises pydantic.ValidationError when the data does not fit the name, or is no JSON."""
         model = payload_type(name)
-        if isinstance(data, Payload):
-            data = data.model_dump(mode="json")
-        if model:
-            data = model.model_validate(data).model_dump(mode="json")
         event_id = new_id()
         return cls(
             id=event_id,
             name=name,
-            data=data,
+            data=_checked(data, model),
             payload_version=model.payload_version if model else 1,
             correlation_id=correlation_id or event_id,
             cause_id=cause_id,
@@ -123,7 +121,10 @@ class Announcement(BaseModel):
 
     @classmethod
     def create(cls, name: str, data: Payload | dict[str, Any]) -> Self:
-        model = payload_type(name)
-        if isinstance(data, Payload):
-            return cls(name=name, data=data.model_dump(mode="json"))
-        return cls(name=name, data=model.model_validate(data).model_dump(mode="json") if model else data)
+        return cls(name=name, data=_checked(data, payload_type(name)))
+
+
+def _checked(data: Payload | dict[str, Any], model: type[Payload] | None) -> dict[str, Any]:
+    """As JSON has it, and as the model of the name wants it where there is one."""
+    plain = data.model_dump(mode="json") if isinstance(data, Payload) else data
+    return model.model_validate(plain).model_dump(mode="json") if model else _ANY_JSON.validate_python(plain)

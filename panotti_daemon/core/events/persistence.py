@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aiosqlite import Connection
 
+from panotti_daemon.core.events.handlers import MAX_RETRY_SECONDS
 from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
 from panotti_daemon.models.database import queries, stamp
+
+LONGEST_WAIT = timedelta(seconds=1.2 * MAX_RETRY_SECONDS)
+"""No retry is put off for longer: one that seems to be was stored before the computer's clock was set back."""
 
 
 async def insert(connection: Connection, event: Event, subscribers: Iterable[str]) -> None:
@@ -18,7 +22,7 @@ async def insert(connection: Connection, event: Event, subscribers: Iterable[str
         id=event.id,
         name=event.name,
         payload_version=event.payload_version,
-        data=json.dumps(event.data, ensure_ascii=False),
+        data=json.dumps(event.data, ensure_ascii=False, allow_nan=False),
         correlation_id=event.correlation_id,
         cause_id=event.cause_id,
         source_plugin=event.source_plugin,
@@ -41,7 +45,7 @@ async def insert(connection: Connection, event: Event, subscribers: Iterable[str
 
 async def claim(connection: Connection, subscriber: str, now: datetime) -> tuple[Delivery, Event] | None:
     """Marks the subscriber's next delivery as running, its attempt counted."""
-    await queries().wake_waiting(connection, subscriber=subscriber, now=stamp(now))
+    await queries().wake_waiting(connection, subscriber=subscriber, now=stamp(now), latest=stamp(now + LONGEST_WAIT))
     row = await queries().claim_delivery(connection, subscriber=subscriber, now=stamp(now))
     if row is None:
         return None

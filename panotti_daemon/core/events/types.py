@@ -26,7 +26,7 @@ class EventPriority(IntEnum):
 class Payload(BaseModel):
     """What an event carries. `payload_version` grows when a stored older one needs `upgrade`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)  # an error is logged, what was said never
 
     payload_version: ClassVar[int] = 1
 

@@ -25,7 +25,7 @@ class Ports(Protocol):
 
     async def announce(self, announcement: Announcement) -> None: ...
 
-    def heartbeat(self, event_id: str) -> None: ...
+    def heartbeat(self, plugin: str, event_id: str) -> None: ...
 
     async def get_state(self, plugin: str, key: str) -> Any: ...
 
@@ -71,7 +71,7 @@ class PluginBase:
 
     def is_alive(self, event: Event) -> None:
         """Call it while a long `handle` makes progress, so that it is not taken for hung."""
-        self._ports.heartbeat(event.id)
+        self._ports.heartbeat(self.manifest.name, event.id)
 
     async def get_state(self, key: str, default: Any = None) -> Any:
         value = await self._ports.get_state(self.manifest.name, key)

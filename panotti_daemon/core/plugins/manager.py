@@ -10,7 +10,7 @@ import asyncio
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
@@ -24,12 +24,13 @@ from packaging.specifiers import SpecifierSet
 from pydantic import ValidationError
 
 from panotti_daemon.core.events.bus import EventBus
-from panotti_daemon.core.events.handlers import Subscription, describe
+from panotti_daemon.core.events.handlers import Subscription, contained, describe
 from panotti_daemon.core.events.models import Announcement
 from panotti_daemon.core.plugins.interface import PluginBase
 from panotti_daemon.core.plugins.manifest import MANIFEST, Manifest, read_manifest
 from panotti_daemon.core.plugins.protocol import Context
 from panotti_daemon.errors import ManifestError, PluginFailed
+from panotti_daemon.explain import dotted, explain, suggest
 from panotti_daemon.models.database import Database, queries
 from panotti_daemon.settings import PluginSettings
 
@@ -37,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 INITIALIZE_SECONDS = 30.0
 SHUTDOWN_SECONDS = 1.0
+OBEY_SECONDS = 1.0
 ENTRY_POINTS = "panotti.plugins"
 
 ContextFor = Callable[[str], Context]
@@ -74,18 +76,25 @@ class PluginManager:
         context_for: ContextFor,
         settings: Mapping[str, PluginSettings],
         folders: tuple[Path, ...],
+        *,
+        initialize_seconds: float = INITIALIZE_SECONDS,
+        shutdown_seconds: float = SHUTDOWN_SECONDS,
     ) -> None:
         self._bus = bus
         self._database = database
         self._context_for = context_for
         self._settings = settings
         self._folders = folders
+        self._initialize_seconds = initialize_seconds
+        self._shutdown_seconds = shutdown_seconds
+        self._started: list[PluginRecord] = []
         self.records: dict[str, PluginRecord] = {}
 
     def register(self) -> None:
         """Reads every manifest and declares its subscriptions, so that no event is missed from here on."""
         for folder in self._discover():
             if folder.name in self.records:
+                log.warning("plugin ignored: another has its name", plugin=folder.name, folder=str(folder))
                 continue
             record = self.records[folder.name] = PluginRecord(folder.name, folder)
             try:
@@ -98,6 +107,10 @@ class PluginManager:
                 continue
             self._bus.declare(_subscription(record.manifest))
             record.become(PluginState.REGISTERED)
+        for name in sorted(set(self._settings) - set(self.records)):
+            reason = f"the settings name it, but there is no such plugin{suggest(name, self.records)}"
+            record = self.records[name] = PluginRecord(name, Path())
+            record.become(PluginState.FAILED, reason)
 
     def names_with_role(self, role: str) -> list[str]:
         return [r.name for r in self.records.values() if r.manifest and r.manifest.role == role]
@@ -109,36 +122,36 @@ class PluginManager:
             try:
                 self._check_dependencies(record)
                 record.plugin = self._load(record)
-                async with asyncio.timeout(INITIALIZE_SECONDS):
-                    await record.plugin.initialize()
+                await _within(self._initialize_seconds, record.plugin.initialize)
                 record.become(PluginState.INITIALIZED)
-            except TimeoutError:
-                record.become(PluginState.FAILED, f"initialize() took longer than {INITIALIZE_SECONDS:.0f} s")
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if _is_ours(error):
+                    raise
                 log.debug("plugin failed to start", plugin=name, exc_info=error)
                 record.become(PluginState.FAILED, describe(error))
             else:
+                self._started.append(record)
                 self._bus.attach(name, record.plugin.handle)
                 record.become(PluginState.RUNNING)
 
     async def stop(self) -> None:
         """Releases what the plugins hold, in the reverse of the order in which they started."""
-        for name in reversed(self._in_order()):
-            record = self.records[name]
-            if record.plugin is None:
-                continue
+        while self._started:
+            record = self._started.pop()
+            assert record.plugin
             try:
-                async with asyncio.timeout(SHUTDOWN_SECONDS):
-                    await record.plugin.shutdown()
+                await _within(self._shutdown_seconds, record.plugin.shutdown)
                 record.become(PluginState.STOPPED)
-            except (Exception, SystemExit) as error:
-                record.become(PluginState.STOPPED, f"shutdown() failed: {describe(error)}")
+            except BaseException as error:
+                if _is_ours(error):
+                    raise
+                record.become(PluginState.STOPPED, f"shutdown: {describe(error)}")
 
     async def announce(self, announcement: Announcement) -> None:
         await self._bus.announce(announcement)
 
-    def heartbeat(self, event_id: str) -> None:
-        self._bus.heartbeat(event_id)
+    def heartbeat(self, plugin: str, event_id: str) -> None:
+        self._bus.heartbeat(plugin, event_id)
 
     async def get_state(self, plugin: str, key: str) -> Any:
         async with self._database.reading() as connection:
@@ -153,10 +166,7 @@ class PluginManager:
         for parent in self._folders:
             if parent.is_dir():
                 yield from sorted(folder for folder in parent.iterdir() if (folder / MANIFEST).is_file())
-        for entry_point in entry_points(group=ENTRY_POINTS):
-            spec = importlib.util.find_spec(entry_point.module.split(".")[0])
-            for location in (spec and spec.submodule_search_locations) or ():
-                yield Path(location).joinpath(*entry_point.module.split(".")[1:])
+        yield from (_folder_of(entry_point.module) for entry_point in entry_points(group=ENTRY_POINTS))
 
     def _enabled(self, manifest: Manifest) -> bool:
         wish = self._settings.get(manifest.name, PluginSettings()).enabled
@@ -198,9 +208,8 @@ class PluginManager:
         try:
             config = plugin_class.Config.model_validate(record.manifest.config | user)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise PluginFailed(f"settings: plugins.{record.name}.config.{key}: {first['msg']}") from error
+            key, what = explain(error, plugin_class.Config)
+            raise PluginFailed(f"settings: {dotted(['plugins', record.name, 'config', *key])}: {what}") from error
         return plugin_class(record.manifest, config, self._context_for(record.name), self)
 
 
@@ -215,19 +224,55 @@ def _subscription(manifest: Manifest) -> Subscription:
     )
 
 
+def _folder_of(module: str) -> Path:
+    """Of an installed package, without importing it; one that is not there will have no manifest either."""
+    top, *inner = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    locations = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(locations[0] if locations else top, *inner)
+
+
+async def _within(seconds: float, call: Callable[[], Awaitable[None]]) -> None:
+    """Runs a plugin's code in a task of its own, so that it can be left behind if it neither ends nor obeys."""
+    task = asyncio.create_task(contained(call))
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        task.cancel()
+    if not task.done():
+        await asyncio.wait([task], timeout=OBEY_SECONDS)
+        raise PluginFailed(f"{call.__name__}() took longer than {seconds:g} s")
+    if task.cancelled():
+        raise PluginFailed("It cancelled itself")
+    await task
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether we ourselves are being cancelled; all else that a plugin raises is its own."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
 def _import(folder: Path) -> ModuleType:
     """Imports `plugin.py` as part of a package of its own, so that it may import its neighbours relatively."""
+    file = folder / "plugin.py"
     package = f"panotti_plugins.{folder.name}"
-    parent = ModuleType("panotti_plugins")
-    parent.__path__ = []
-    sys.modules.setdefault("panotti_plugins", parent)
-    home = ModuleType(package)
-    home.__path__ = [str(folder)]
-    sys.modules[package] = home
-    spec = importlib.util.spec_from_file_location(f"{package}.plugin", folder / "plugin.py")
-    if spec is None or spec.loader is None or not (folder / "plugin.py").is_file():
-        raise PluginFailed(f"{folder / 'plugin.py'} is not there")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
+    spec = importlib.util.spec_from_file_location(f"{package}.plugin", file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise PluginFailed(f"{file} is not there")
+    sys.modules.setdefault("panotti_plugins", _package("panotti_plugins"))
+    for stale in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        del sys.modules[stale]
+    sys.modules[package] = _package(package, folder)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _package(name: str, *folders: Path) -> ModuleType:
+    package = ModuleType(name)
+    package.__path__ = [str(folder) for folder in folders]
+    return package

@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from panotti_daemon.errors import ManifestError
+from panotti_daemon.explain import dotted, explain
 
 API_VERSION = 1
 """Of what `panotti_daemon.core.plugins` offers; a plugin made for another one is refused."""
@@ -67,19 +68,18 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise ManifestError(f"{file} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{file} is not YAML: {str(error).splitlines()[0]}") from error
+        raise ManifestError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ManifestError(f"{file} must hold keys such as `name: {folder.name}`")
+    version = content.get("api_version")
+    if isinstance(version, int) and version != API_VERSION:
+        # before all else: the manifest of another version may look different
+        raise ManifestError(f"{file}: api_version: this Panotti offers {API_VERSION}, the plugin wants {version}")
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ManifestError(f"{file}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
+        key, what = explain(error, Manifest)
+        raise ManifestError(f"{file}: {dotted(key)}: {what}") from error
     if manifest.name != folder.name:
         raise ManifestError(f"{file}: name: must be the folder's, {folder.name!r} (it is {manifest.name!r})")
-    if manifest.api_version != API_VERSION:
-        raise ManifestError(
-            f"{file}: api_version: this Panotti offers {API_VERSION}, the plugin wants {manifest.api_version}"
-        )
     return manifest

@@ -18,12 +18,16 @@ OnProgress = Callable[[float, float | None], None]
 
 
 class Recordings(Protocol):
-    async def get(self, recording_id: str) -> Recording:
-        """Raises PermanentError if it has been forgotten."""
+    async def get(self, recording_id: str, transcript_id: str | None = None) -> Recording:
+        """With its tracks where the files stand that the transcript is to be made of, if one is named: those of a copy
+        in a folder with other settings, or under a new name. Raises PermanentError if it has been forgotten."""
 
-    async def is_unchanged(self, recording: Recording) -> bool:
-        """Whether its files still are what they were when their content was identified. A file that changed is
-        looked at again by itself. Raises SourceUnavailable when a file or its drive is gone."""
+    async def is_whole(self, recording: Recording) -> bool:
+        """Whether its files are there, and are what they were when their content was identified. What changed is looked
+        at again by itself. Raises SourceUnavailable when their folder is gone."""
+
+    async def has_changed(self, recording: Recording) -> bool:
+        """Whether one of its files has another content by now. One that is gone has not: what was read of it holds."""
 
 
 class Transcriber(Protocol):

@@ -1,6 +1,9 @@
 -- name: ledger_entry^
 SELECT * FROM ledger WHERE path = :path;
 
+-- name: ledger_entries
+SELECT * FROM ledger WHERE path IN (SELECT value FROM json_each(:paths));
+
 -- name: ledger_of_folder
 SELECT * FROM ledger WHERE folder = :folder;
 
@@ -10,7 +13,14 @@ INSERT INTO ledger (path, folder, state, reason, size, mtime_ns, inode, backlog,
 VALUES (:path, :folder, 'growing', :reason, :size, :mtime_ns, :inode, :backlog, :now, :now)
 ON CONFLICT DO UPDATE SET folder = excluded.folder, state = 'growing', reason = excluded.reason,
     size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode, content_hash = NULL,
-    transcript_id = NULL, duplicate_of = NULL, incomplete = 0, present = 1, updated_at = excluded.updated_at;
+    transcript_id = NULL, duplicate_of = NULL, incomplete = 0, backlog = excluded.backlog, present = 1,
+    updated_at = excluded.updated_at;
+
+-- name: reopen_files*!
+-- Files that are as they were, but whose recording has to be made out anew; one that is gone, once it is back.
+UPDATE ledger SET state = iif(present, 'growing', 'cancelled'), reason = :reason, transcript_id = NULL,
+    duplicate_of = NULL, updated_at = :now
+WHERE path = :path;
 
 -- name: set_file!
 UPDATE ledger SET state = :state, reason = :reason, updated_at = :now WHERE path = :path;
@@ -52,8 +62,10 @@ WHERE transcript_id = :transcript_id AND state NOT IN ('duplicate', 'growing', '
 -- name: files_of_recording
 SELECT * FROM ledger WHERE recording_id = :recording_id ORDER BY state = 'duplicate', path;
 
--- name: duplicates_of_recording
-SELECT * FROM ledger WHERE recording_id = :recording_id AND state = 'duplicate';
+-- name: cancel_files!
+-- Whatever of this recording is not finished; copies keep saying what they are.
+UPDATE ledger SET state = 'cancelled', reason = :reason, updated_at = :now
+WHERE recording_id = :recording_id AND state IN ('ready', 'transcribing', 'waiting');
 
 -- name: ledger_page
 SELECT * FROM ledger WHERE :state IS NULL OR state = :state ORDER BY updated_at DESC, path LIMIT :limit OFFSET :offset;
@@ -66,6 +78,10 @@ SELECT state, count(*) AS files FROM ledger GROUP BY state;
 
 -- name: failed_files
 SELECT * FROM ledger WHERE state = 'failed' ORDER BY updated_at DESC LIMIT :limit;
+
+-- name: files_to_retry
+-- What failed, or waits for something outside.
+SELECT * FROM ledger WHERE state = 'failed' OR (state = 'waiting' AND transcript_id IS NOT NULL);
 
 -- name: folder_by_path^
 SELECT * FROM folders WHERE path = :path;
@@ -90,7 +106,3 @@ GROUP BY ledger.folder;
 -- name: ledger_between
 -- The rows of one directory: every path that begins with it.
 SELECT * FROM ledger WHERE path > :prefix AND path < :prefix_end;
-
--- name: rows_to_look_at_again
--- What had not been identified when the daemon ended, or could not be read.
-SELECT * FROM ledger WHERE folder = :folder AND recording_id IS NULL AND state IN ('growing', 'waiting');

@@ -1,7 +1,7 @@
--- name: outputs_in_folder
+-- name: outputs_at
 SELECT outputs.path, outputs.digest, transcripts.recording_id
 FROM outputs JOIN transcripts ON transcripts.id = outputs.transcript_id
-WHERE outputs.folder = :folder;
+WHERE outputs.path IN (SELECT value FROM json_each(:paths));
 
 -- name: outputs_of_transcript
 SELECT * FROM outputs WHERE transcript_id = :transcript_id ORDER BY path;

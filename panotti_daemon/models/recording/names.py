@@ -1,4 +1,4 @@
-"""What a media file's name says: whether it is one, and what it is called without its suffix."""
+"""What names say: whether a file is media, what it is called without its suffix, and how a track's label is shown."""
 
 from __future__ import annotations
 
@@ -16,3 +16,9 @@ def stem(name: str) -> str:
     """A file name without its media suffix: `2025.01.21-call.M4A` is `2025.01.21-call`; `2025.01.21` stays whole."""
     before, _, after = name.rpartition(".")
     return before if before and f".{after.lower()}" in MEDIA_SUFFIXES else name
+
+
+def shown(label: str) -> str:
+    """A track's label as a person reads it: `system_audio` is `System audio`."""
+    words = label.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]

@@ -22,6 +22,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 
 from panotti_daemon import __version__
 from panotti_daemon.models.recording.models import Recording
+from panotti_daemon.models.recording.names import shown
 from panotti_daemon.models.transcript.models import Frozen, Segment, Transcript, Transcription
 from panotti_daemon.settings import Format
 
@@ -119,7 +120,7 @@ class Document(Frozen):
             created_at=transcript.created_at.astimezone(UTC).replace(microsecond=0),
             versions={"panotti": __version__, **result.versions},
             warnings=result.warnings,
-            speaker_labels={label: _display(label) for label in labels if label},
+            speaker_labels={label: shown(label) for label in labels if label},
             segments=tuple(
                 DocumentSegment(id=number, **segment.model_dump()) for number, segment in enumerate(result.segments)
             ),
@@ -192,11 +193,6 @@ def printable(name: str) -> str:
     return re.sub(r"[\ud800-\udfff]", "\ufffd", name)
 
 
-def _display(label: str) -> str:
-    words = label.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
-
-
 def _one_line(text: str) -> str:
     return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\ufeff]", " ", text).split())
 
@@ -244,7 +240,7 @@ def _txt(document: Document) -> str:
 
 def _markdown(document: Document) -> str:
     sure = f" ({document.language_probability:.0%} sure)" if document.settings.language == "auto" else ""
-    files = [f"{file.name} ({_display(file.label)})" if file.label else file.name for file in document.sources]
+    files = [f"{file.name} ({shown(file.label)})" if file.label else file.name for file in document.sources]
     facts = {
         "Recording": ", ".join(files),
         "Length": _clock(_milliseconds(document.duration)),

@@ -32,7 +32,7 @@ NAME_BYTES = 255
 """What the file systems of Linux and macOS allow; those of Windows count UTF-16 units, and allow as many."""
 LONGEST_SUFFIX = max(len(f".{format}") for format in Format)
 BASES_SEARCHED = 100
-"""How many of a recording's names are compared with those of its earlier outputs."""
+"""How many of a recording's names are compared with those of outputs; a file at a later one counts as the user's."""
 STALE_AFTER = timedelta(days=1)
 """A temporary file of that age belongs to nobody who is still writing."""
 
@@ -157,6 +157,13 @@ def _shortened(name: str, ending: str = "") -> str:
     return encoded[: room - len(mark)].decode(errors="ignore") + mark + ending
 
 
+def candidates(destination: Destination) -> Iterator[Path]:
+    """Where outputs of this recording may stand; what is known of these paths is all that `plan` asks for."""
+    for base in islice(base_names(destination.source_names, destination.title), BASES_SEARCHED):
+        for format in Format:
+            yield destination.folder / f"{base}.{format}"
+
+
 def plan(
     document: Document,
     formats: Iterable[Format],
@@ -166,8 +173,8 @@ def plan(
 ) -> Plan:
     """Decides on one name for all formats, and for each whether to write, replace or keep.
 
-    `known` is what is known of the outputs in the destination's folder, of whatever recording; `earlier` are the ids of
-    the earlier revisions of this recording, whose outputs it may replace. A name under which the recording has outputs
+    `known` is what is known of the outputs among the `candidates`, of whatever recording; `earlier` are the ids of the
+    earlier revisions of this recording, whose outputs it may replace. A name under which the recording has outputs
     already comes first. Nothing is changed on the disk.
     """
     with _in_words(destination.folder):

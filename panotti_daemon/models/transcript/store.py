@@ -39,6 +39,13 @@ async def of_recording(connection: Connection, recording_id: str) -> list[Transc
     return [await _read(connection, row) for row in rows]
 
 
+async def is_under_way(connection: Connection, transcript: Transcript) -> bool:
+    """Whether it is being made, or waits for its turn."""
+    return bool(
+        await queries().is_under_way(connection, recording_id=transcript.recording_id, transcript_id=transcript.id)
+    )
+
+
 async def finish(connection: Connection, transcript_id: str, result: Transcription, now: datetime) -> None:
     status = TranscriptStatus.DONE if result.segments else TranscriptStatus.NO_SPEECH
     await queries().finish_transcript(

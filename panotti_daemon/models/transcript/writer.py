@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -33,39 +34,46 @@ class OutputWriter:
     async def write(self, transcript: Transcript, recording: Recording) -> Mapping[str, Path]:
         """All formats of the folder's settings. Raises OutputUnavailable."""
         folder = self._folder_of(recording.path)
+        assert folder.output
         sources = [track.path for track in recording.tracks]
-        return await self._write(transcript, recording, folder, sources, folder.formats)
+        destination = Destination.of(sources, folder.path, folder.output, recording.title)
+        return await self._write(transcript, recording, destination, folder.formats)
 
     async def restore(self, transcript: Transcript, recording: Recording, came: Path) -> Mapping[str, Path]:
-        """Only the formats that are nowhere below the output folder that the file which came belongs to."""
+        """Only the formats that are nowhere below the output folder that the file which came belongs to. What is left
+        of a set is completed under its own name."""
         folder = self._folder_of(came)
+        assert folder.output
         root = folder.path if folder.output == "beside" else folder.output
         async with self._database.reading() as connection:
-            rows = [row async for row in queries().outputs_of_recording(connection, recording_id=recording.id)]
-        paths = [(row["format"], Path(row["path"])) for row in rows]
+            rows = [row async for row in queries().outputs_of_transcript(connection, transcript_id=transcript.id)]
+        paths = {row["format"]: Path(row["path"]) for row in rows}
         there = await asyncio.to_thread(
-            lambda: {format for format, path in paths if root and path.is_relative_to(root) and path.exists()}
+            lambda: {format: path for format, path in paths.items() if path.is_relative_to(root) and path.exists()}
         )
         missing = tuple(format for format in folder.formats if format not in there)
         if not missing:
             return {}
-        own = [track.path for track in recording.tracks]
-        return await self._write(transcript, recording, folder, own if came in own else [came], missing)
+        if there:
+            neighbour = next(iter(there.values()))
+            destination = Destination(root, neighbour.parent, (neighbour.stem,), recording.title)
+        else:
+            own = [track.path for track in recording.tracks]
+            sources = own if came in own else [came]
+            destination = Destination.of(sources, folder.path, folder.output, recording.title)
+        return await self._write(transcript, recording, destination, missing)
 
     async def _write(
         self,
         transcript: Transcript,
         recording: Recording,
-        folder: WatchFolder,
-        sources: list[Path],
+        destination: Destination,
         formats: tuple[Format, ...],
     ) -> Mapping[str, Path]:
-        assert folder.output
         document = Document.of(transcript, recording)
-        destination = Destination.of(sources, folder.path, folder.output, recording.title)
         async with self._lock:
             for _ in range(PLANS):
-                known, earlier = await self._known(destination.folder, recording)
+                known, earlier = await self._known(destination, recording)
                 plan = await asyncio.to_thread(outputs.plan, document, formats, destination, known, earlier)
                 await self._remember(plan, transcript)
                 try:
@@ -76,11 +84,12 @@ class OutputWriter:
                 return {output.format.value: output.path for output in plan.outputs}
         raise OutputUnavailable(f"Other programs keep changing files in {destination.folder}; it is tried again.")
 
-    async def _known(self, folder: Path, recording: Recording) -> tuple[list[KnownOutput], list[str]]:
+    async def _known(self, destination: Destination, recording: Recording) -> tuple[list[KnownOutput], list[str]]:
+        paths = json.dumps([str(path) for path in outputs.candidates(destination)])
         async with self._database.reading() as connection:
             known = [
                 KnownOutput(Path(row["path"]), row["recording_id"], row["digest"])
-                async for row in queries().outputs_in_folder(connection, folder=str(folder))
+                async for row in queries().outputs_at(connection, paths=paths)
             ]
             return known, await recordings.earlier_revisions(connection, recording.id)
 

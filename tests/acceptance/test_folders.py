@@ -1,0 +1,121 @@
+"""Watched folders go and come back, hold their own outputs, and are watched as their settings say."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from panotti_daemon.models.recording.models import FileState
+from tests.daemon import Panotti, wait_until
+from tests.speech import librivox_sentences
+
+
+def test_a_folder_that_went_is_shown_as_missing_and_watched_again_once_it_is_back(
+    panotti: Callable[..., Panotti], tmp_path: Path
+) -> None:
+    deleted, replaced, away, late = folders = [tmp_path / name for name in ("deleted", "replaced", "away", "late")]
+    for folder in (deleted, replaced, away):
+        folder.mkdir()
+    earlier, *sentences = librivox_sentences()
+    with panotti({"watch": [{"path": str(folder)} for folder in folders]}) as daemon:
+        wait_until(lambda: _states(daemon, folders) == ["watching"] * 3 + ["missing"], "the late folder is missing")
+        shutil.rmtree(replaced)  # before any other, so that most file systems give the new one its inode
+        replaced.mkdir()
+        shutil.copy(earlier, away / "earlier.wav")
+        daemon.wait_for(away / "earlier.wav", FileState.DONE)
+
+        shutil.rmtree(deleted)
+        away.rename(tmp_path / "elsewhere")
+        wait_until(lambda: _states(daemon, folders) == ["missing", "watching", "missing", "missing"])
+        status = daemon.status()
+        for folder in status.folders:
+            if folder.state == "missing":
+                assert folder.reason == "the folder is not there; it is watched again as soon as it is back"
+                assert f"{folder.path}: {folder.reason}" in status.problems
+
+        deleted.mkdir()
+        (tmp_path / "elsewhere").rename(away)
+        late.mkdir()
+        wait_until(lambda: _states(daemon, folders) == ["watching"] * 4, "all are back")
+        assert daemon.status().problems == []
+        for folder, sentence in zip(folders, sentences, strict=True):
+            shutil.copy(sentence, folder / "new.wav")
+        for folder in folders:
+            daemon.wait_for(folder / "new.wav", FileState.DONE)
+        assert daemon.explain(away / "earlier.wav").present
+    ready = Counter(data["recording"]["path"] for data in daemon.events("recording.ready"))
+    assert ready == {str(path): 1 for path in (away / "earlier.wav", *(folder / "new.wav" for folder in folders))}
+
+
+def test_transcripts_inside_a_watched_folder_are_not_taken_for_recordings(
+    panotti: Callable[..., Panotti], tmp_path: Path
+) -> None:
+    below, beside = tmp_path / "below", tmp_path / "beside"
+    (beside / "deeper").mkdir(parents=True)
+    below.mkdir()
+    watch = [{"path": str(below), "output": str(below / "Transcripts")}, {"path": str(beside), "output": "beside"}]
+    one, two, three, *_ = librivox_sentences()
+    recordings = {below / "one.wav": one, beside / "two.wav": two, beside / "deeper" / "three.wav": three}
+    outputs = [below / "Transcripts" / "one", beside / "two", beside / "deeper" / "three"]
+    with panotti({"watch": watch, "rescan_seconds": 5}) as daemon:
+        for path, sentence in recordings.items():
+            shutil.copy(sentence, path)
+        for path in recordings:
+            daemon.wait_for(path, FileState.DONE)
+        shutil.copy(one, below / "after.wav")
+        daemon.wait_for(below / "after.wav", FileState.DUPLICATE)
+        assert {entry.path for entry in daemon.ledger()} == {str(path) for path in (*recordings, below / "after.wav")}
+        assert daemon.explain(beside / "two.json").reason == "it is the transcript of two, written by Panotti"
+        daemon.restart()
+        (beside / "late.txt").write_text("my own")
+        daemon.wait_for(beside / "late.txt", FileState.IGNORED)
+        listed = {str(path) for path in (*recordings, below / "after.wav", beside / "late.txt")}
+        assert {entry.path for entry in daemon.ledger()} == listed
+    written = {path.with_name(f"{path.name}.{suffix}") for path in outputs for suffix in ("txt", "srt", "json")}
+    dropped = {*recordings, below / "after.wav", beside / "late.txt"}
+    assert {path for folder in (below, beside) for path in folder.rglob("*") if path.is_file()} == written | dropped
+    assert len(daemon.events("transcription_local.completed")) == len(recordings)
+
+
+def test_a_folder_is_watched_as_its_settings_say(panotti: Callable[..., Panotti], tmp_path: Path) -> None:
+    flat, polled, patient, prompt = folders = [tmp_path / name for name in ("flat", "polled", "patient", "prompt")]
+    for folder in folders:
+        (folder / "below").mkdir(parents=True)
+    watch = [
+        {"path": str(flat), "recursive": False},
+        {"path": str(polled), "polling": 1},
+        {"path": str(patient), "settle_seconds": 3600},
+        {"path": str(prompt), "settle_seconds": 0},
+    ]
+    one, two, three, four, five = librivox_sentences()
+    with panotti({"watch": watch}) as daemon:
+        wait_until(lambda: _states(daemon, folders) == ["watching", "polling", "watching", "watching"])
+        assert {flat, patient, prompt} <= _with_inotify(daemon, folders) <= {flat, patient, prompt}
+        shutil.copy(one, patient / "one.wav")
+        shutil.copy(one, flat / "below" / "one.wav")
+        recordings = {flat / "two.wav": two, polled / "three.wav": three, polled / "below" / "four.wav": four}
+        recordings |= {prompt / "below" / "five.wav": five}
+        for path, sentence in recordings.items():
+            shutil.copy(sentence, path)
+        for path in recordings:
+            daemon.wait_for(path, FileState.DONE)
+        assert daemon.explain(flat / "below" / "one.wav").reason == "sub-folders are not watched here"
+        assert daemon.explain(patient / "one.wav").state is FileState.GROWING
+        assert re.fullmatch(r"it appeared \d+ s ago", daemon.explain(patient / "one.wav").reason)
+        assert {entry.path for entry in daemon.ledger()} == {str(path) for path in (*recordings, patient / "one.wav")}
+
+
+def _states(daemon: Panotti, folders: list[Path]) -> list[str]:
+    states = {folder.path: folder.state for folder in daemon.status().folders}
+    return [states[str(folder)] for folder in folders]
+
+
+def _with_inotify(daemon: Panotti, folders: list[Path]) -> set[Path]:
+    """The folders that the kernel tells the daemon of."""
+    assert daemon.process
+    watches = "".join(path.read_text() for path in Path(f"/proc/{daemon.process.pid}/fdinfo").iterdir())
+    inodes = {int(inode, 16) for inode in re.findall(r"^inotify wd:\S+ ino:(\S+)", watches, re.MULTILINE)}
+    return {folder for folder in folders if folder.stat().st_ino in inodes}
