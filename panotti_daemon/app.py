@@ -9,10 +9,11 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -169,7 +170,7 @@ class Daemon:
         stack.push_async_callback(bus.stop, GRACE_SECONDS)
         await self._restore_pause()
         stack.push_async_callback(self._end_pause_timer)
-        await plugins.start()
+        await self._unless_stopped(plugins.start())
         services = Services(
             database=database,
             ledger=ledger,
@@ -185,6 +186,16 @@ class Daemon:
         stack.push_async_callback(arrivals.stop)
         await watcher.start()
         stack.push_async_callback(watcher.stop)
+
+    async def _unless_stopped(self, starting: Coroutine[Any, Any, None]) -> None:
+        """Whoever wants to stop need not wait for a plugin that does not come up."""
+        started, stopped = asyncio.create_task(starting), asyncio.create_task(self._stop.wait())
+        await asyncio.wait({started, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if self._stop.is_set():
+            started.cancel()
+        with suppress(asyncio.CancelledError):
+            await started
 
     async def _serve(self, stack: AsyncExitStack, services: Services) -> None:
         listener, is_wished = bind(self.settings.api)
@@ -280,11 +291,14 @@ class Daemon:
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            if sys.platform == "win32":
+        if sys.platform == "win32":
+            for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: loop.call_soon_threadsafe(self.shut_down))
-            else:
-                loop.add_signal_handler(number, self.shut_down)
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.shut_down)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(signal.SIGHUP, self.shut_down)
 
 
 def _made(root: Path) -> bool:

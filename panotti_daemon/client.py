@@ -29,8 +29,8 @@ from panotti_daemon.api.schemas import (
     RuntimeInfo,
     Status,
 )
+from panotti_daemon.choices import FileState
 from panotti_daemon.errors import NotRunning, RequestFailed
-from panotti_daemon.models.recording.models import FileState
 from panotti_daemon.paths import Paths
 
 if TYPE_CHECKING:

@@ -5,9 +5,11 @@ PanottiError
 ├── AlreadyRunning         another daemon owns this home
 ├── NotRunning             no daemon answers for this home
 ├── RequestFailed          the daemon refused a request, or its answer made no sense
+├── AutostartFailed        the login cannot be told to start Panotti, or not to
 ├── DatabaseError
 │   ├── DatabaseTooNew     written by a newer Panotti
-│   └── DatabaseDamaged    SQLite cannot read it
+│   ├── DatabaseDamaged    SQLite cannot read it
+│   └── DatabaseConflict   what was to be stored contradicts what is
 ├── PluginFailed           a plugin cannot be loaded or started
 │   └── ManifestError      its plugin.yaml is wrong
 ├── PlanOutdated           an output's place was taken meanwhile; plan again
@@ -59,6 +61,10 @@ class RequestFailed(PanottiError):
         self.status = status
 
 
+class AutostartFailed(PanottiError):
+    """Launch at login cannot be changed"""
+
+
 class DatabaseError(PanottiError):
     """The database cannot be used"""
 
@@ -69,6 +75,10 @@ class DatabaseTooNew(DatabaseError):
 
 class DatabaseDamaged(DatabaseError):
     """The database is damaged"""
+
+
+class DatabaseConflict(DatabaseError):
+    """What was to be stored contradicts what is"""
 
 
 class PluginFailed(PanottiError):

@@ -1,15 +1,16 @@
 """The log: JSON lines in a rotated file, readable lines on a terminal, one line for one thing.
 
-Nothing that could give away a secret or a conversation is ever written: `redact` drops the values of such keys,
-whoever logs them, and nobody logs whole objects.
+Nothing that could give away a secret or a conversation is ever written: `redact` drops the values of such keys and
+credentials within a text, whoever logs them, and nobody logs whole objects.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -43,17 +44,35 @@ SECRET_KEYS = frozenset(
 )
 
 
+LEFT_OUT = "[left out]"
+
+_CREDENTIALS = re.compile(r"\b(Bearer|Basic|Token)\s+[^\s\"',;]+", re.IGNORECASE)
+
+
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key in event:
-        if key.lower() in SECRET_KEYS:
-            event[key] = "[left out]"
+    for key, value in event.items():
+        event[key] = LEFT_OUT if key.lower() in SECRET_KEYS else _redacted(value)
     return event
+
+
+def _redacted(value: object) -> object:
+    match value:
+        case str():
+            return _CREDENTIALS.sub(rf"\1 {LEFT_OUT}", value)
+        case Mapping():
+            return {k: LEFT_OUT if str(k).lower() in SECRET_KEYS else _redacted(v) for k, v in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_redacted(part) for part in value]
+    return value
 
 
 class _OwnerOnlyFileHandler(RotatingFileHandler):
     def _open(self) -> Any:
-        os.close(os.open(self.baseFilename, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
-        return super()._open()
+        return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_owner_only)
+
+
+def _owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def configure(settings: LogSettings, log_file: Path | None, *, terminal: bool = True) -> None:
@@ -85,6 +104,7 @@ def configure(settings: LogSettings, log_file: Path | None, *, terminal: bool = 
             maxBytes=int(settings.max_megabytes * 1_000_000),
             backupCount=settings.keep_files,
             encoding="utf-8",
+            errors="backslashreplace",  # a file's name need not be Unicode
         )
         to_file.setFormatter(_formatter(structlog.processors.JSONRenderer(ensure_ascii=False), shared))
         root.addHandler(to_file)

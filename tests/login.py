@@ -24,6 +24,7 @@ from tests.daemon import wait_until
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 RUNTIME = Path("/run/user/0")
 
+NAMESPACES = ("--fork", "--kill-child", "--pid", "--mount", "--mount-proc", "--cgroup", "--ipc")
 INSIDE = f"""\
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /run
@@ -35,7 +36,7 @@ wait
 OUTSIDE = """\
 echo $$ > "$1/cgroup.procs"
 shift
-exec unshare --fork --kill-child --pid --mount --mount-proc --cgroup --ipc sh -ec "$@"
+exec unshare "$@"
 """
 
 
@@ -48,7 +49,8 @@ def why_not() -> str:
         return "needs systemd, dbus-user-session and util-linux"
     if os.geteuid() != 0 or not os.access(_cgroup(), os.W_OK):
         return "needs root, and cgroups that it may write"
-    return ""
+    made = subprocess.run(["unshare", *NAMESPACES, "true"], capture_output=True, check=False)
+    return f"needs namespaces: {made.stderr.decode().strip()}" if made.returncode else ""
 
 
 class Login:
@@ -71,7 +73,7 @@ class Login:
         self._cgroup.mkdir()
         with (self._home / "systemd.log").open("ab") as log:
             self._namespaces = subprocess.Popen(
-                ["sh", "-ec", OUTSIDE, "sh", self._cgroup, INSIDE],
+                ["sh", "-ec", OUTSIDE, "sh", self._cgroup, *NAMESPACES, "sh", "-ec", INSIDE],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from panotti_daemon.api.schemas import Problem
-from panotti_daemon.errors import PanottiError, PermanentError
+from panotti_daemon.errors import DatabaseError, PanottiError, PermanentError, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -27,10 +27,16 @@ def problem(
     return JSONResponse(body.model_dump(), status, headers, MEDIA_TYPE)
 
 
+def _status(error: PanottiError) -> int:
+    if isinstance(error, PermanentError):
+        return 404
+    return 503 if isinstance(error, DatabaseError | Unavailable) else 409
+
+
 def handle_problems(app: FastAPI) -> None:
     @app.exception_handler(PanottiError)
     async def _panotti(_: Request, error: PanottiError) -> JSONResponse:
-        return problem(404 if isinstance(error, PermanentError) else 409, error.message, error.title)
+        return problem(_status(error), error.message, error.title)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -108,10 +108,10 @@ def _say_ready(daemon: Daemon) -> None:
 
 
 def _start_tray(paths: Paths, settings: Settings) -> str:
-    from panotti_daemon.desktop.tray import start_detached, tray_possible
-
     if settings.tray.enabled is False:
         return "none, as set"
+    from panotti_daemon.desktop.tray import start_detached, tray_possible
+
     if reason := tray_possible(os.environ):
         return f"none: {reason} Everything else works."
     start_detached(paths)

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-LOOKS_AT_ONCE = 500
+LOOKS_AT_ONCE = 2000
 """Files that are looked at in one turn of the thread, so that nothing waits long behind ten thousand."""
 
 AFTER_TROUBLE_SECONDS = 5.0
@@ -216,12 +216,9 @@ class Arrivals:
             for file in settled:
                 row = rows.get(file.path)
                 folder = self.watcher.folder_of(file.path) if self.watcher else None
-                if row is None or folder is None:
-                    continue
-                await self._ledger.settled(
-                    transaction, file.path, file.look, content_hash=None, duration=None, incomplete=file.incomplete
-                )
-                turns.append((file, folder, row))
+                if row and folder:
+                    turns.append((file, folder, row))
+            await self._ledger.settled(transaction, [file for file, _, _ in turns])
         return turns
 
     def _proved(self, path: Path, proof: Proof) -> Settled | None:

@@ -177,14 +177,7 @@ class Identify:
             return True
         if await self._is_adopted(transaction, turn):
             return False
-        await self._ledger.settled(
-            transaction,
-            turn.path,
-            turn.settled.look,
-            content_hash=None,
-            duration=probe.duration or 0.0,
-            incomplete=turn.settled.incomplete,
-        )
+        await self._ledger.settled(transaction, [turn.settled], duration=probe.duration or 0.0)
         reason = "it was here before Panotti: say yes to these files with `panotti backlog --yes`"
         await self._ledger.set(transaction, turn.path, FileState.WAITING, reason)
         return True
@@ -211,14 +204,7 @@ class Identify:
     ) -> list[LedgerRow]:
         """Returns the rows whose earlier recording this one supersedes."""
         track = tracks.match(turn.path.name, turn.folder.tracks)
-        await self._ledger.settled(
-            transaction,
-            turn.path,
-            turn.settled.look,
-            content_hash=content_hash,
-            duration=probe.duration,
-            incomplete=turn.settled.incomplete,
-        )
+        await self._ledger.settled(transaction, [turn.settled], content_hash=content_hash, duration=probe.duration)
         row = await self._ledger.get(transaction.connection, turn.path)
         if row is None:
             return []

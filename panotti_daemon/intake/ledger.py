@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from panotti_daemon.clock import Clock
 from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
 from panotti_daemon.core.events.types import TranscriptionCompleted
-from panotti_daemon.intake.settle import Look
+from panotti_daemon.intake.settle import Look, Settled
 from panotti_daemon.models.database import Transaction, queries, stamp
 from panotti_daemon.models.recording.models import FileState
 
@@ -121,24 +121,26 @@ class Ledger:
     async def settled(
         self,
         transaction: Transaction,
-        path: Path,
-        look: Look,
+        files: Iterable[Settled],
         *,
-        content_hash: str | None,
-        duration: float | None,
-        incomplete: bool,
+        content_hash: str | None = None,
+        duration: float | None = None,
     ) -> None:
-        await queries().set_settled(
-            transaction.connection,
-            path=str(path),
-            size=look.size,
-            mtime_ns=look.mtime_ns,
-            inode=look.inode,
-            content_hash=content_hash,
-            duration=duration,
-            incomplete=int(incomplete),
-            now=stamp(self._clock.now()),
-        )
+        now = stamp(self._clock.now())
+        rows = [
+            {
+                "path": str(file.path),
+                "size": file.look.size,
+                "mtime_ns": file.look.mtime_ns,
+                "inode": file.look.inode,
+                "content_hash": content_hash,
+                "duration": duration,
+                "incomplete": int(file.incomplete),
+                "now": now,
+            }
+            for file in files
+        ]
+        await queries().set_settled(transaction.connection, rows)
 
     async def identified(
         self,

@@ -178,9 +178,11 @@ class Watcher:
         folder.state.polling_seconds = _polling_seconds(folder.settings)
         if identity is None or folder.state.polling_seconds:
             return
+        # a root that is a link would not be followed
+        root = os.path.realpath(folder.settings.path)
         try:
             folder.watch = self._observer.schedule(
-                _Hints(folder, self._loop), str(folder.settings.path), recursive=folder.settings.recursive
+                _Hints(folder, root, self._loop), root, recursive=folder.settings.recursive
             )
         except OSError as error:
             # such as the limit on inotify watches: looking at the folder often still finds everything
@@ -261,8 +263,10 @@ class _Folder:
 class _Hints(FileSystemEventHandler):
     """Called in watchdog's thread. Ten thousand events wake the loop once."""
 
-    def __init__(self, folder: _Folder, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, folder: _Folder, root: str, loop: asyncio.AbstractEventLoop) -> None:
+        """`root` is the folder as the events name it."""
         self._folder = folder
+        self._root = root
         self._loop = loop
 
     def on_any_event(self, event: FileSystemEvent) -> None:
@@ -273,7 +277,8 @@ class _Hints(FileSystemEventHandler):
             self._folder.scan_wanted |= event.event_type in ("moved", "created", "deleted")
         for path in (event.src_path, event.dest_path):
             if path and not event.is_directory:
-                self._folder.hints.append(Path(os.fsdecode(path)))
+                below = os.fsdecode(path).removeprefix(self._root)
+                self._folder.hints.append(Path(f"{self._folder.settings.path}{below}"))
         if not self._folder.wake.is_set():
             with suppress(RuntimeError):  # the loop may be closing
                 self._loop.call_soon_threadsafe(self._folder.wake.set)

@@ -19,7 +19,7 @@ import aiosql
 import aiosqlite
 import structlog
 
-from panotti_daemon.errors import DatabaseDamaged, DatabaseError, DatabaseTooNew
+from panotti_daemon.errors import DatabaseConflict, DatabaseDamaged, DatabaseError, DatabaseTooNew
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +82,8 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A write transaction; it holds the write lock from its start, so a read in it cannot become stale.
 
-        Raises DatabaseError for what the disk or the file refuses; a broken constraint is a sqlite3.IntegrityError.
+        Raises DatabaseError for what the disk or the file refuses, and DatabaseConflict for what trying again cannot
+        mend.
         """
         transaction = Transaction(self._connection)
         async with self._lock:
@@ -130,8 +131,8 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.IntegrityError:
-        raise
+    except sqlite3.IntegrityError as error:
+        raise DatabaseConflict(str(error)) from error
     except sqlite3.Error as error:
         explained = _explained(error, path)
         if isinstance(explained, DatabaseDamaged):

@@ -1,7 +1,7 @@
 """Tells the user of transcripts and failures through the desktop's own notifications.
 
-The first one is told at once. What follows closely is gathered and told in one, so that a hundred files dropped
-together make a handful of notifications and not a hundred.
+What comes closely together is gathered and told in one, so that a hundred files dropped together make a handful of
+notifications and not a hundred.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from desktop_notifier import DesktopNotifier, Icon
+from desktop_notifier import Icon, Notification
+from desktop_notifier.main import get_backend_class
 
 from panotti_daemon.core.plugins import (
     BaseModel,
@@ -30,6 +32,7 @@ from panotti_daemon.core.plugins import (
 Status = Literal["accepted by the server", "no server"]
 
 SEND_SECONDS = 5.0
+CLOSE_SECONDS = 0.5
 EXCERPT_LETTERS = 160
 NAMES_SHOWN = 3
 
@@ -43,6 +46,37 @@ class News:
     title: str
     message: str
     failed: bool = False
+
+
+class NoServer(Exception):
+    """Nobody shows notifications; the message says why"""
+
+
+class Server:
+    """The desktop's notification server, through the backend of desktop-notifier. The class that the library puts
+    around it neither tells whether a notification was sent nor lets go of its connection."""
+
+    def __init__(self, icon: Path) -> None:
+        self._backend = get_backend_class()("Panotti", Icon(path=icon) if icon.is_file() else None)
+
+    async def show(self, title: str, message: str) -> None:
+        """Raises NoServer, or what the connection raises."""
+        if not await self._backend.get_capabilities():
+            raise NoServer("this system shows notifications of installed, signed programs only")
+        await self._backend.request_authorisation()
+        sent = asyncio.Event()
+        await self._backend.send(Notification(title, message, on_dispatched=sent.set))
+        if not sent.is_set():
+            raise NoServer("no notification server is running")
+
+    async def close(self) -> None:
+        bus: Any = getattr(self._backend, "bus", None)  # of D-Bus alone, and only once it is connected
+        if bus is None:
+            return
+        bus.disconnect()
+        with suppress(Exception):  # it may have gone in its own way
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await bus.wait_for_disconnect()
 
 
 class Plugin(PluginBase):
@@ -60,7 +94,7 @@ class Plugin(PluginBase):
     config: Config
 
     async def initialize(self) -> None:
-        self._notifier: DesktopNotifier | None = None
+        self._server: Server | None = None
         self._waiting: list[tuple[News, asyncio.Future[Status]]] = []
         self._teller: asyncio.Task[None] | None = None
         self._last_told = float("-inf")
@@ -84,12 +118,12 @@ class Plugin(PluginBase):
         if self._teller:
             self._teller.cancel()
             await asyncio.gather(self._teller, return_exceptions=True)
-        self._disconnect()
+        await self._disconnect()
 
     def _news(self, event: Event) -> News | None:
         if event.name.endswith(".error"):
             error = event.read(PluginError)
-            name = Path(error.path).name if error.path else error.event_name
+            name = Path(error.path).name if error.path else error.plugin
             return News(error.recording_id or error.event_id, name, f"{name} failed", error.message, failed=True)
         done = event.read(TranscriptionCompleted)
         name = done.recording.title
@@ -110,15 +144,13 @@ class Plugin(PluginBase):
         while self._waiting:
             pause = self._last_told + self.config.pause_seconds - loop.time()
             await asyncio.sleep(max(self.config.together_seconds, pause))
-            waiting, self._waiting = self._waiting, []
+            # a handler that was stopped meanwhile comes again, or was not to be told
+            waiting = [(news, told) for news, told in self._waiting if not told.done()]
+            self._waiting = []
+            if not waiting:
+                continue
             self._last_told = loop.time()
-            try:
-                status = await self._send(_folded([news for news, _ in waiting]))
-            except BaseException as error:
-                for _, told in waiting:
-                    if not told.done():
-                        told.set_exception(error if isinstance(error, Exception) else ConnectionError(str(error)))
-                raise
+            status = await self._send(_folded([news for news, _ in waiting]))
             for _, told in waiting:
                 if not told.done():
                     told.set_result(status)
@@ -127,35 +159,21 @@ class Plugin(PluginBase):
         self._trouble = _why_no_server()
         if self._trouble:
             return "no server"
+        self._server = self._server or Server(self.context.resources / "icons" / "panotti.png")
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                notifier = self._notifier = self._notifier or self._connect()
-                await notifier.send(news.title, news.message)
-                self._trouble = await self._refusal(notifier)
-        except Exception as error:
-            # a bus that went away would otherwise be talked to for ever
-            self._disconnect()
-            self._trouble = f"the notification server does not answer: {type(error).__name__}"
-        return "no server" if self._trouble else "accepted by the server"
+                await self._server.show(news.title, news.message)
+        except Exception as error:  # whatever D-Bus, Cocoa or WinRT come up with
+            self._trouble = str(error) if isinstance(error, NoServer) else f"no notification server answers ({error!r})"
+            # an interface that went away would otherwise be talked to for ever
+            await self._disconnect()
+            return "no server"
+        return "accepted by the server"
 
-    async def _refusal(self, notifier: DesktopNotifier) -> str:
-        """desktop-notifier logs a failed send and returns as if nothing had happened: ask the server itself."""
-        try:
-            await notifier.get_capabilities()
-        except Exception:
-            self._disconnect()
-            return "no notification server is running"
-        return ""
-
-    def _connect(self) -> DesktopNotifier:
-        icon = self.context.resources / "icons" / "panotti.png"
-        return DesktopNotifier(app_name="Panotti", app_icon=Icon(path=icon) if icon.is_file() else None)
-
-    def _disconnect(self) -> None:
-        notifier, self._notifier = self._notifier, None
-        bus = getattr(getattr(notifier, "_backend", None), "bus", None)
-        if bus is not None:
-            bus.disconnect()
+    async def _disconnect(self) -> None:
+        server, self._server = self._server, None
+        if server:
+            await server.close()
 
 
 def _folded(news: list[News]) -> News:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 import srt
 import webvtt
@@ -30,6 +32,7 @@ OPERATIONS = [
     for path, operations in OPENAPI["paths"].items()
     for method, operation in operations.items()
 ]
+MOST_MEMORY = 75_000_000
 SENTENCE, WORDS = next(iter(librivox_sentences().items()))
 MEDIA_TYPES = {
     Format.TXT: "text/plain; charset=utf-8",
@@ -156,7 +159,7 @@ def test_a_transcript_comes_in_every_format_with_its_content_type(
         case Format.VTT:
             file = tmp_path / "transcript.vtt"
             file.write_text(text, encoding="utf-8")
-            assert webvtt.read(file).captions
+            assert webvtt.read(str(file)).captions
         case Format.JSON:
             assert json.loads(text)["segments"]
         case Format.MD:
@@ -278,6 +281,13 @@ def test_the_backlog_waits_for_a_yes_and_takes_a_no(daemon: Panotti) -> None:
     assert daemon.post("/backlog", {"accept": False, "folder": str(daemon.home / "old")}) == {"count": 2}
     assert daemon.get("/backlog") == []
     assert daemon.explain(daemon.home / "old" / "old0.wav").state is FileState.IGNORED
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts resident memory as Linux does")
+def test_the_daemon_is_small_once_the_engine_has_gone(daemon: Panotti) -> None:
+    wait_until(lambda: daemon.status().engine.state == "off", "the engine has gone")
+    assert daemon.process
+    assert psutil.Process(daemon.process.pid).memory_info().rss <= MOST_MEMORY
 
 
 def test_the_event_stream_begins_with_the_status_and_tells_of_changes(daemon: Panotti) -> None:

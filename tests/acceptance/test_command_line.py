@@ -42,6 +42,18 @@ WITH_A_DAEMON = (
 )
 
 
+SLOW_PLUGIN = """
+import asyncio
+from pathlib import Path
+from panotti_daemon.core.plugins import PluginBase
+
+class Plugin(PluginBase):
+    async def initialize(self):
+        Path(__file__).with_name("initializing").touch()
+        await asyncio.Event().wait()
+"""
+
+
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Panotti]:
     """It has transcribed one sentence, and asks about two files that were there before it."""
@@ -102,8 +114,8 @@ def test_the_version_is_printed(alone: Panotti) -> None:
 
 
 def test_help_lists_the_commands_and_loads_nothing_for_it(alone: Panotti) -> None:
-    names = ("run", "stop", "status", "tray", "transcribe", "recordings", "explain", "retry", "now", "cancel")
-    names += ("pause", "resume", "backlog", "config", "doctor")
+    names = ["run", "stop", "status", "tray", "transcribe", "recordings", "explain", "retry", "now", "cancel"]
+    names += ["pause", "resume", "backlog", "config", "doctor"]
     helped = said(alone, "--help")
     assert not [name for name in names if f"\n  {name} " not in helped]
     code = f"""
@@ -220,7 +232,7 @@ def test_explain_takes_a_path_however_it_is_spelled(daemon: Panotti, spelling: s
     }[spelling]
     done = subprocess.run(
         [sys.executable, "-m", "panotti_daemon", "explain", spelled, "--json"],
-        env={**daemon.environment, "HOME": str(daemon.home), "PYTHONPATH": str(Path.cwd())},
+        env={**daemon.environment, "HOME": str(daemon.home)},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -428,6 +440,28 @@ def test_ctrl_c_ends_a_transcription_quietly_and_leaves_no_engine(alone: Panotti
     assert not left
 
 
+@pytest.mark.skipif(os.name == "nt", reason="terminals hang up on POSIX")
+def test_closing_the_terminal_ends_the_daemon_as_a_stop_does(alone: Panotti) -> None:
+    with run_in(alone) as process:
+        wait_until(alone.paths.runtime_file.exists, "it runs")
+        process.send_signal(signal.SIGHUP)
+        _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
+    assert not alone.paths.runtime_file.exists()
+
+
+def test_a_plugin_that_does_not_come_up_does_not_hold_up_the_stop(alone: Panotti) -> None:
+    folder = alone.paths.plugins / "slow"
+    folder.mkdir(parents=True)
+    (folder / "plugin.yaml").write_text("{name: slow, version: 1.0.0, api_version: 1, description: Never comes up.}")
+    (folder / "plugin.py").write_text(SLOW_PLUGIN)
+    with run_in(alone) as process:
+        wait_until((folder / "initializing").exists, "the plugin is on its way")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=5)
+    assert (process.returncode, errors) == (0, "")
+
+
 def _busy(pid: int) -> bool:
     """Whether a child has loaded the model and does what takes long."""
     return any(child.memory_info().rss > 150_000_000 for child in psutil.Process(pid).children())
@@ -442,11 +476,11 @@ def run_in(home: Panotti, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    yield process
-    if process.poll() is None:
+    try:
+        yield process
+    finally:
         process.kill()
         process.communicate()
-        raise AssertionError("it was still running")
 
 
 def test_run_says_where_to_drop_recordings_and_stop_ends_it(alone: Panotti) -> None:

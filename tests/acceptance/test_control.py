@@ -49,9 +49,10 @@ def test_a_pause_holds_a_transcription_where_it_is_and_survives_a_restart(
         waiting = memo(drop / "memo.wav")
         daemon.wait_for(waiting, FileState.READY)
         assert daemon.command("resume").stdout == "Resumed.\n"
-        for path in (source, waiting):
-            daemon.wait_for(path, FileState.DONE)
-    assert sorted(completions(daemon)) == ["call", "memo"]
+        wait_for_work(daemon, "call")
+        daemon.command("cancel", source)
+        daemon.wait_for(waiting, FileState.DONE)
+    assert completions(daemon) == ["memo"]
 
 
 def _is_at_rest(daemon: Panotti) -> bool:

@@ -73,7 +73,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(daemon: Panotti, drop: 
     for number in range(KILLS):
         daemon.start()
         sources.append(memo(drop / f"{number}.wav", number))
-        time.sleep(moments.uniform(0.2, 2.5))  # the moment itself is what is tried
+        time.sleep(moments.uniform(0.2, 2))  # the moment itself is what is tried
         daemon.kill()
     with daemon:
         for source in sources:
@@ -117,7 +117,7 @@ def test_without_its_model_a_recording_waits_and_spends_no_attempt(panotti: Call
         source = memo(drop / "memo.wav")
         entry = daemon.wait_for(source, FileState.WAITING)
         assert "There is no complete Whisper model" in entry.reason
-        for attempt in range(2, 6):
+        for attempt in range(2, 5):
             daemon.post("/ledger/retry", {"path": str(source)})
             wait_until(partial(_is_tried, daemon, attempt), f"attempt {attempt}")
             daemon.wait_for(source, FileState.WAITING)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+
+import psutil
+import pytest
 
 from panotti_daemon.models.recording.models import FileState
 from tests.daemon import Panotti, wait_until
@@ -31,10 +35,9 @@ def test_a_folder_that_went_is_shown_as_missing_and_watched_again_once_it_is_bac
         away.rename(tmp_path / "elsewhere")
         wait_until(lambda: _states(daemon, folders) == ["missing", "watching", "missing", "missing"])
         status = daemon.status()
-        for folder in status.folders:
-            if folder.state == "missing":
-                assert folder.reason == "the folder is not there; it is watched again as soon as it is back"
-                assert f"{folder.path}: {folder.reason}" in status.problems
+        for missing in (folder for folder in status.folders if folder.state == "missing"):
+            assert missing.reason == "the folder is not there; it is watched again as soon as it is back"
+            assert f"{missing.path}: {missing.reason}" in status.problems
 
         deleted.mkdir()
         (tmp_path / "elsewhere").rename(away)
@@ -48,6 +51,28 @@ def test_a_folder_that_went_is_shown_as_missing_and_watched_again_once_it_is_bac
         assert daemon.explain(away / "earlier.wav").present
     ready = Counter(data["recording"]["path"] for data in daemon.events("recording.ready"))
     assert ready == {str(path): 1 for path in (away / "earlier.wav", *(folder / "new.wav" for folder in folders))}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify's queue")
+def test_a_file_whose_event_is_lost_in_a_flood_of_others_is_found_all_the_same(
+    panotti: Callable[..., Panotti], tmp_path: Path
+) -> None:
+    folders = deep, flat = [tmp_path / "deep", tmp_path / "flat"]
+    for folder in folders:
+        folder.mkdir()
+    sentences = librivox_sentences()
+    with panotti({"watch": [{"path": str(deep)}, {"path": str(flat), "recursive": False}]}) as daemon:
+        wait_until(lambda: _states(daemon, folders) == ["watching"] * 2)
+        process = psutil.Process(daemon.process.pid if daemon.process else 0)
+        process.suspend()
+        for number in range(int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())):
+            (deep / f".{number}").touch()
+        for folder, sentence in zip(folders, sentences, strict=False):
+            shutil.copy(sentence, folder / "lost.wav")
+        process.resume()
+        for folder in folders:
+            daemon.wait_for(folder / "lost.wav", FileState.DONE)
+        assert "overflow" in daemon.output.read_text()
 
 
 def test_transcripts_inside_a_watched_folder_are_not_taken_for_recordings(
@@ -84,20 +109,25 @@ def test_a_folder_is_watched_as_its_settings_say(panotti: Callable[..., Panotti]
     flat, polled, patient, prompt = folders = [tmp_path / name for name in ("flat", "polled", "patient", "prompt")]
     for folder in folders:
         (folder / "below").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / "below").mkdir(parents=True)
     watch = [
         {"path": str(flat), "recursive": False},
         {"path": str(polled), "polling": 1},
         {"path": str(patient), "settle_seconds": 3600},
         {"path": str(prompt), "settle_seconds": 0},
+        {"path": str(link)},
     ]
     one, two, three, four, five = librivox_sentences()
     with panotti({"watch": watch}) as daemon:
-        wait_until(lambda: _states(daemon, folders) == ["watching", "polling", "watching", "watching"])
+        states = ["watching", "polling", "watching", "watching", "watching"]
+        wait_until(lambda: _states(daemon, [*folders, link]) == states)
         assert {flat, patient, prompt} <= _with_inotify(daemon, folders) <= {flat, patient, prompt}
         shutil.copy(one, patient / "one.wav")
         shutil.copy(one, flat / "below" / "one.wav")
         recordings = {flat / "two.wav": two, polled / "three.wav": three, polled / "below" / "four.wav": four}
-        recordings |= {prompt / "below" / "five.wav": five}
+        recordings |= {prompt / "below" / "five.wav": five, link / "one.wav": one}
         for path, sentence in recordings.items():
             shutil.copy(sentence, path)
         for path in recordings:

@@ -37,7 +37,7 @@ def test_files_that_arrive_while_the_database_cannot_be_written_are_transcribed_
         daemon.wait_for(drop / "growing.wav", FileState.GROWING)
         _fill(small_home / "filler")
         shutil.copy(new, drop / "new.wav")
-        wait_until(lambda: "disk is full" in daemon.output.read_text(), "the database cannot be written")
+        wait_until(lambda: "has to wait" in daemon.output.read_text(), "the database cannot be written")
         (small_home / "filler").unlink()
         for name in ("growing.wav", "new.wav"):
             daemon.wait_for(drop / name, FileState.DONE)

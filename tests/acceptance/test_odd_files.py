@@ -16,10 +16,12 @@ from tests.speech import SAMPLE, ffmpeg, librivox_sentences
 def test_odd_files_are_explained_and_the_good_file_after_them_is_done(
     panotti: Callable[..., Panotti], tmp_path: Path
 ) -> None:
-    drop = tmp_path / "in"
+    drop, shut = tmp_path / "in", tmp_path / "shut"
     drop.mkdir()
-    good, within, locked, *_ = librivox_sentences()
-    with panotti({"watch": [{"path": str(drop)}]}, python=_python_without_privileges(tmp_path)) as daemon:
+    shut.mkdir(mode=0)
+    good, within, locked, shut_in, *_ = librivox_sentences()
+    watch = [{"path": str(drop)}, {"path": str(shut)}]
+    with panotti({"watch": watch}, python=_python_without_privileges(tmp_path)) as daemon:
         (drop / "text.wav").write_text("Dear diary,\ntoday I recorded nothing.\n")
         (drop / "playlist.wav").write_text("#EXTM3U\n#EXTINF:10,\nhttp://localhost:9/secret.wav\nfile:///etc/passwd\n")
         (drop / "noise.mp3").write_bytes(bytes(range(128, 256)) * 500)
@@ -53,6 +55,13 @@ def test_odd_files_are_explained_and_the_good_file_after_them_is_done(
         }
         assert {name: daemon.explain(drop / name).reason for name in unlisted} == unlisted
         assert "its header is cut short" in daemon.wait_for(drop / "half.wav", FileState.GROWING).reason
+
+        (folder,) = (folder for folder in daemon.status().folders if folder.path == str(shut))
+        assert folder.state == "unreadable"
+        assert folder.reason == "Permission denied; it is watched again as soon as it can be read"
+        shut.chmod(0o700)
+        shutil.copy(shut_in, shut / "shut in.wav")
+        daemon.wait_for(shut / "shut in.wav", FileState.DONE)
 
         entry = daemon.wait_for(drop / "locked.wav", FileState.WAITING)
         assert "cannot be opened: Permission denied" in entry.reason

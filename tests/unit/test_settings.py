@@ -200,7 +200,8 @@ IN = {"path": "/in"}
         ),
         (
             {"api": {"cors_origins": ["*"]}},
-            "api.cors_origins: '*' is not an origin: name each as scheme://host:port; \"*\" would let every web page in",
+            "api.cors_origins: '*' is not an origin: name each as scheme://host:port; "
+            '"*" would let every web page in',
         ),
     ],
 )

@@ -48,7 +48,7 @@ async def resume(services: Injected) -> Status:
     return await services.board.status()
 
 
-@router.post("/retry", summary="Try everything again that failed")
+@router.post("/retry", summary="Try everything again that failed, or waits for something outside")
 async def retry(services: Injected) -> Changed:
     return Changed(count=await services.requests.retry_failed())
 

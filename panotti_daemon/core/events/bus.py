@@ -32,7 +32,7 @@ from panotti_daemon.core.events.handlers import (
 )
 from panotti_daemon.core.events.models import Announcement, Delivery, DeliveryState, Event
 from panotti_daemon.core.events.types import EventPriority
-from panotti_daemon.errors import DatabaseError, PanottiError, PluginFailed
+from panotti_daemon.errors import DatabaseConflict, DatabaseError, PanottiError, PluginFailed
 from panotti_daemon.models.database import Database, Transaction
 
 log = structlog.get_logger(__name__)
@@ -379,6 +379,8 @@ class EventBus:
                     await self._change(transaction, delivery, event)
                     await self._store(transaction, follow_ons)
                 return
+            except DatabaseConflict:
+                raise
             except DatabaseError as error:
                 log.error("cannot store an outcome", plugin=delivery.subscriber, reason=error.message)
                 if is_last_try:

@@ -200,10 +200,7 @@ class PluginManager:
 
     def _load(self, record: PluginRecord) -> PluginBase:
         assert record.manifest
-        module = _import(record.folder)
-        plugin_class = getattr(module, "Plugin", None)
-        if not (isinstance(plugin_class, type) and issubclass(plugin_class, PluginBase)):
-            raise PluginFailed(f"{record.folder / 'plugin.py'} must hold a class Plugin(PluginBase)")
+        plugin_class = load_plugin_class(record.folder)
         user = self._settings.get(record.name, PluginSettings()).config
         try:
             config = plugin_class.Config.model_validate(record.manifest.config | user)
@@ -211,6 +208,14 @@ class PluginManager:
             key, what = explain(error, plugin_class.Config)
             raise PluginFailed(f"settings: {dotted(['plugins', record.name, 'config', *key])}: {what}") from error
         return plugin_class(record.manifest, config, self._context_for(record.name), self)
+
+
+def load_plugin_class(folder: Path) -> type[PluginBase]:
+    """Imports the plugin's code. Raises PluginFailed, and whatever the code raises."""
+    plugin_class = getattr(_import(folder), "Plugin", None)
+    if not (isinstance(plugin_class, type) and issubclass(plugin_class, PluginBase)):
+        raise PluginFailed(f"{folder / 'plugin.py'} must hold a class Plugin(PluginBase)")
+    return plugin_class
 
 
 def _subscription(manifest: Manifest) -> Subscription:

@@ -13,14 +13,10 @@ from pathlib import Path
 from typing import Protocol, Self
 from unicodedata import category
 
-from panotti_daemon.errors import PanottiError
+from panotti_daemon.errors import AutostartFailed
 
 CONTROL_OR_SURROGATE = ("Cc", "Cs")
 """Line breaks and the like, and what stands for bytes that are not UTF-8."""
-
-
-class AutostartFailed(PanottiError):
-    """Launch at login cannot be changed"""
 
 
 class State(StrEnum):

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from panotti_daemon.desktop import detached
 from panotti_daemon.desktop.autostart.entries import (
-    AutostartFailed,
     AutostartStatus,
     Entry,
     Launch,
@@ -29,6 +28,7 @@ from panotti_daemon.desktop.autostart.quoting import (
     unit_command,
     unit_path,
 )
+from panotti_daemon.errors import AutostartFailed
 from panotti_daemon.paths import bundled
 
 DAEMON = ("run", "--no-tray")

@@ -13,7 +13,6 @@ from pathlib import Path
 from xml.parsers.expat import ExpatError
 
 from panotti_daemon.desktop.autostart.entries import (
-    AutostartFailed,
     AutostartStatus,
     Entry,
     Launch,
@@ -21,6 +20,7 @@ from panotti_daemon.desktop.autostart.entries import (
     remove,
     write_atomically,
 )
+from panotti_daemon.errors import AutostartFailed
 
 assert sys.platform != "win32"  # for mypy: there is no os.getuid
 

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from panotti_daemon.desktop import detached
-from panotti_daemon.desktop.autostart.entries import AutostartFailed, AutostartStatus, Entry, Launch, State
+from panotti_daemon.desktop.autostart.entries import AutostartStatus, Entry, Launch, State
+from panotti_daemon.errors import AutostartFailed
 
 RUN = r"Software\Microsoft\Windows\CurrentVersion\Run"
 APPROVED = r"Software\Microsoft\Windows\CurrentVersion\Explorer\StartupApproved\Run"

@@ -65,7 +65,6 @@ CREATE TABLE outputs (
     PRIMARY KEY (path, digest)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX outputs_by_transcript ON outputs (transcript_id);
-CREATE INDEX outputs_by_folder ON outputs (folder);
 
 -- Made once, and never again: one that is missing later is a drive that is not connected.
 CREATE TABLE output_roots (

@@ -25,7 +25,7 @@ WHERE path = :path;
 -- name: set_file!
 UPDATE ledger SET state = :state, reason = :reason, updated_at = :now WHERE path = :path;
 
--- name: set_settled!
+-- name: set_settled*!
 UPDATE ledger SET size = :size, mtime_ns = :mtime_ns, inode = :inode, incomplete = :incomplete, duration = :duration,
     content_hash = :content_hash, updated_at = :now
 WHERE path = :path;

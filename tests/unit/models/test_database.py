@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from panotti_daemon.errors import DatabaseDamaged, DatabaseError, DatabaseTooNew
+from panotti_daemon.errors import DatabaseConflict, DatabaseDamaged, DatabaseError, DatabaseTooNew
 from panotti_daemon.models.database import Database, Transaction, queries, stamp
 from tests.daemon import wait_until
 
@@ -328,7 +328,7 @@ def test_a_broken_constraint_is_not_blamed_on_the_disk(path: Path) -> None:
                 for _ in range(2):
                     await transaction.connection.execute("INSERT INTO plugin_state VALUES ('a', 'b', 'c')")
 
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(DatabaseConflict, match="UNIQUE"):
             await store_twice()
         assert await stored(database) == set()
 
@@ -433,7 +433,8 @@ def test_the_last_transactions_of_a_damaged_database_are_kept_with_it(path: Path
     run(crashed, start_afresh)
 
 
-def test_damage_that_is_met_in_use_is_dealt_with_at_the_next_start(path: Path) -> None:
+def test_damage_that_is_met_in_use_is_dealt_with_at_the_next_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("panotti_daemon.models.database.ALWAYS_CHECKED", 0)
     make(path)
     connection = sqlite3.connect(path)
     (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'plugin_state'").fetchone()

@@ -706,8 +706,8 @@ def not_json(event: Event) -> object:
         (lambda _: "done", "handle() must return events, not str"),
         (lambda _: [None], "handle() must return events, not NoneType"),
         (lambda event: event, "handle() must return a list of events or None, not Event"),
-        (twice, "What it returned cannot be stored: IntegrityError: UNIQUE constraint failed: events.id"),
-        (itself, "What it returned cannot be stored: IntegrityError: UNIQUE constraint failed: events.id"),
+        (twice, "What it returned cannot be stored: UNIQUE constraint failed: events.id"),
+        (itself, "What it returned cannot be stored: UNIQUE constraint failed: events.id"),
         (not_json, "What it returned cannot be stored: TypeError: Object of type object is not JSON serializable"),
     ],
 )

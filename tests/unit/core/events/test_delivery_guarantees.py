@@ -30,7 +30,7 @@ publishes = st.tuples(
     st.sampled_from(EventPriority),
 )
 steps = st.lists(
-    st.one_of(publishes, st.sampled_from(["crash", "restart", "pause", "resume", "wake"]), st.integers(0, 1000)),
+    st.one_of(publishes, st.sampled_from(["crash", "restart", "pause", "resume", "wake"]), st.integers(0, 500)),
     max_size=24,
 )
 
@@ -146,7 +146,7 @@ async def live(path: Path, script: list[Publish | str | int]) -> tuple[Model, li
     return model, events
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(script=steps)
 def test_every_event_reaches_every_subscriber_in_order_and_its_follow_ons_come_once(
     script: list[Publish | str | int],
