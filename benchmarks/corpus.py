@@ -1,7 +1,7 @@
 """The recordings that the benchmarks use, each with the words that are spoken in it, made from what packages carry.
 
-Recorded speech is that of LibriVox (Debian's pocketsphinx-testdata); voices of flite and espeak-ng speak the rest. All of
-it is the same on every run.
+Recorded speech is that of LibriVox (Debian's pocketsphinx-testdata); voices of flite and espeak-ng speak the rest. All
+of it is the same on every run.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -75,4 +74,4 @@ NAMES = ("Monday meeting.wav", "voice memo 12.wav", "lecture 3.wav")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

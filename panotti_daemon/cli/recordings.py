@@ -51,7 +51,9 @@ def explain(path: Path, as_json: bool = JSON) -> None:
 
 
 def retry(
-    path: Path = typer.Argument(None, help="A file; without one, everything that failed or waits for something outside."),
+    path: Path = typer.Argument(
+        None, help="A file; without one, everything that failed or waits for something outside."
+    ),
 ) -> None:
     """Try again what failed, waits or was cancelled."""
     if path is None:

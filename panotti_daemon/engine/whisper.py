@@ -1,8 +1,7 @@
 """Turns tracks into a transcription: windows are decoded in parallel, while the audio behind them is still being read.
 
-Each window goes through `WhisperModel.transcribe`, which brings the quality gates and the temperature fallback, and
-looks again at what lies behind the last timestamp, where batched decoding drops words. The speed comes from the
-windows, which hold nothing but speech, and from one CTranslate2 worker of one thread for each core.
+The speed comes from the windows, which hold nothing but speech, from one CTranslate2 worker of one thread for each
+core, and from the quick way of the decoder.
 """
 
 from __future__ import annotations
@@ -11,9 +10,10 @@ import importlib.metadata
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count, islice
 
 import psutil
 from faster_whisper import WhisperModel
@@ -21,11 +21,12 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from panotti_daemon.engine import audio
 from panotti_daemon.engine.audio import SAMPLE_RATE
+from panotti_daemon.engine.decoder import BATCH, Decoded, Decoder
 from panotti_daemon.engine.messages import Progress, Stage, Track, Workers
 from panotti_daemon.engine.model_store import ResolvedModel
 from panotti_daemon.engine.windows import SpeechDetector, Window, windows
 from panotti_daemon.errors import ModelUnavailable
-from panotti_daemon.models.transcript.models import Segment, Transcription
+from panotti_daemon.models.transcript.models import Coverage, Segment, Transcription
 
 MOST_WORKERS = 8
 UNDETERMINED = "und"
@@ -77,6 +78,13 @@ class _Language:
     probability: float
 
 
+@dataclass(frozen=True)
+class _Timed:
+    window: Window
+    seconds: float
+    """Of the track that are done when it is."""
+
+
 class Transcriber:
     """A model in memory, with a worker for each window that is decoded at a time."""
 
@@ -124,6 +132,11 @@ class _Job:
         self._tracks = tracks
         self._running = running
         self._language: _Language | None = None if language == "auto" else _Language(language, 1.0)
+        self._decoder: Decoder | None = None
+        self._lock = threading.Lock()
+        """Held to count, which every worker does."""
+        self._windows_decoded = self._again = self._suspect = 0
+        self._transcribed_seconds = 0.0
         self._warnings: list[str] = []
         self._duration = 0.0
         self._speech_samples = 0
@@ -142,27 +155,31 @@ class _Job:
             model=self._model,
             duration=round(self._duration, 3),
             speech_seconds=round(self._speech_samples / SAMPLE_RATE, 3),
+            coverage=Coverage(
+                transcribed_seconds=round(self._transcribed_seconds, 3),
+                windows=self._windows_decoded,
+                decoded_again=self._again,
+                suspect=self._suspect,
+            ),
             warnings=tuple(self._warnings),
             versions={name: importlib.metadata.version(name) for name in ("faster_whisper", "ctranslate2")},
         )
 
     def _decoded(self) -> list[Segment]:
-        """Reading waits for decoding: as many windows wait for a worker as there are workers, and no more."""
+        """Reading waits for decoding: as many batches wait for a worker as there are workers, and no more."""
         segments: list[Segment] = []
         pending: deque[Future[list[Segment]]] = deque()
         with ThreadPoolExecutor(self._workers) as pool:
             for track in self._tracks:
-                for window, seconds in self._windows(track):
-                    language = self._language = self._language or self._detect_language(window)
+                for batch in _batches(self._windows(track)):
                     if len(pending) == 2 * self._workers:
                         segments += pending.popleft().result()
-                    pending.append(pool.submit(self._decode, window, seconds, track.label, language))
+                    pending.append(pool.submit(self._decode, batch, track.label, self._decoder_for(batch[0])))
             while pending:
                 segments += pending.popleft().result()
         return segments
 
-    def _windows(self, track: Track) -> Iterator[tuple[Window, float]]:
-        """Each window, with the seconds of the track that are done when it is."""
+    def _windows(self, track: Track) -> Iterator[_Timed]:
         length = 0
 
         def counted() -> Iterator[audio.Samples]:
@@ -174,7 +191,7 @@ class _Job:
         before = 0
         for window in windows(counted(), SpeechDetector()):
             self._speech_samples += len(window.samples)
-            yield window, (window.end - before) / SAMPLE_RATE
+            yield _Timed(window, (window.end - before) / SAMPLE_RATE)
             before = window.end
         self._duration = max(self._duration, length / SAMPLE_RATE)
         self._meter.add((length - before) / SAMPLE_RATE)
@@ -182,32 +199,59 @@ class _Job:
     def _warn(self, message: str) -> None:
         self._warnings.append(message)
 
+    def _decoder_for(self, first: _Timed) -> Decoder:
+        """The language of a recording is that of its first window."""
+        if self._decoder is None:
+            self._language = self._language or self._detect_language(first.window)
+            self._decoder = Decoder(self._whisper, self._language.code)
+        return self._decoder
+
     def _detect_language(self, window: Window) -> _Language:
         if not self._whisper.model.is_multilingual:
             return _Language("en", 1.0)
         code, probability, _ = self._whisper.detect_language(window.samples)
         return _Language(code, probability)
 
-    def _decode(self, window: Window, seconds: float, label: str | None, language: _Language) -> list[Segment]:
+    def _decode(self, batch: Sequence[_Timed], label: str | None, decoder: Decoder) -> list[Segment]:
         self._running.wait()
-        found, _ = self._whisper.transcribe(
-            window.samples, language=language.code, condition_on_previous_text=False, no_speech_threshold=0.6
-        )
-        segments = []
-        for segment in found:
-            place = window.on_track(round(segment.start * SAMPLE_RATE), round(segment.end * SAMPLE_RATE))
-            text = segment.text.strip()
-            if text:
-                segments.append(
-                    Segment(
-                        start=round(place.start / SAMPLE_RATE, 3),
-                        end=round(place.end / SAMPLE_RATE, 3),
-                        text=text,
-                        track=label,
-                        avg_logprob=round(segment.avg_logprob, 4),
-                        no_speech_prob=round(segment.no_speech_prob, 4),
-                        compression_ratio=round(segment.compression_ratio, 3),
-                    )
-                )
-        self._meter.add(seconds)
+        results = decoder.decode([timed.window.samples for timed in batch])
+        segments: list[Segment] = []
+        for timed, decoded in zip(batch, results, strict=True):
+            self._covered(decoded)
+            segments += _segments(timed.window, decoded, label)
+            self._meter.add(timed.seconds)
         return segments
+
+    def _covered(self, decoded: Decoded) -> None:
+        with self._lock:
+            self._windows_decoded += 1
+            self._again += decoded.again
+            self._suspect += decoded.suspect
+            self._transcribed_seconds += sum(piece.end - piece.start for piece in decoded.pieces)
+
+
+def _batches(windows: Iterable[_Timed]) -> Iterator[list[_Timed]]:
+    """One by one at first, for something to show and for all workers to have something to do; then ever more at once.
+
+    Which windows are decoded together depends on nothing else, so that the same recording gives the same text.
+    """
+    waiting = iter(windows)
+    for number in count():
+        batch = list(islice(waiting, min(2 ** (number // 2), BATCH)))
+        if not batch:
+            return
+        yield batch
+
+
+def _segments(window: Window, decoded: Decoded, label: str | None) -> Iterator[Segment]:
+    for piece in decoded.pieces:
+        place = window.on_track(round(piece.start * SAMPLE_RATE), round(piece.end * SAMPLE_RATE))
+        yield Segment(
+            start=round(place.start / SAMPLE_RATE, 3),
+            end=round(place.end / SAMPLE_RATE, 3),
+            text=piece.text,
+            track=label,
+            avg_logprob=round(piece.avg_logprob, 4),
+            no_speech_prob=round(piece.no_speech_prob, 4),
+            compression_ratio=round(piece.compression_ratio, 3),
+        )

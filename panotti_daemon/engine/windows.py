@@ -16,7 +16,9 @@ from panotti_daemon.engine.audio import SAMPLE_RATE, Samples
 
 FRAME = 512
 """Samples that Silero judges at once: 32 ms."""
-WINDOW_SAMPLES = 30 * SAMPLE_RATE
+WINDOW_SAMPLES = 20 * SAMPLE_RATE
+"""Less than the 30 s that Whisper can take: the encoder's cost grows faster than the length, and with 30 s of speech
+Whisper often leaves the last sentence to a window that never comes."""
 
 # The thresholds are those of faster-whisper's batched pipeline.
 SPEECH = 0.5

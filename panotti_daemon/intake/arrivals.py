@@ -13,12 +13,12 @@ from typing import Protocol, TypeVar
 import structlog
 
 from panotti_daemon.clock import Clock
-from panotti_daemon.errors import DatabaseError
 from panotti_daemon.intake.candidates import not_media_by_name, why_not
 from panotti_daemon.intake.ledger import Ledger, LedgerRow, Seen
 from panotti_daemon.intake.observe import look, prove
 from panotti_daemon.intake.settle import Proof, Settled, Settler
 from panotti_daemon.intake.watcher import Found, Watcher, is_unicode
+from panotti_daemon.loops import keep_going
 from panotti_daemon.models.database import Database, Transaction, queries, stamp
 from panotti_daemon.models.recording.models import FileState
 from panotti_daemon.settings import WatchFolder
@@ -30,7 +30,6 @@ T = TypeVar("T")
 LOOKS_AT_ONCE = 2000
 """Files that are looked at in one turn of the thread, so that nothing waits long behind ten thousand."""
 
-AFTER_TROUBLE_SECONDS = 5.0
 
 UNDECIDED = (FileState.GROWING, FileState.WAITING)
 
@@ -71,7 +70,7 @@ class Arrivals:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._follow(), name="settle")
+        self._task = asyncio.create_task(keep_going("settle", self._follow), name="settle")
 
     async def stop(self) -> None:
         if self._task:
@@ -175,13 +174,8 @@ class Arrivals:
 
     async def _follow(self) -> None:
         while True:
-            due = self._settler.due(self._clock.monotonic())
-            try:
-                for part in _parts(due):
-                    await self._look_at(part)
-            except DatabaseError as error:
-                log.error("files have to wait", reason=error.message)
-                await asyncio.sleep(AFTER_TROUBLE_SECONDS)
+            for part in _parts(self._settler.due(self._clock.monotonic())):
+                await self._look_at(part)
             next_due = self._settler.next_due()
             self._wake.clear()
             with suppress(TimeoutError):
@@ -199,7 +193,7 @@ class Arrivals:
             return
         try:
             turns = await self._store(settled, gone)
-        except DatabaseError:
+        except Exception:
             for path in (*gone, *(file.path for file in settled)):
                 self.follow(path)
             raise

@@ -20,13 +20,14 @@ import structlog
 
 from panotti_daemon.clock import Clock
 from panotti_daemon.engine.messages import Probe, ProbeKind
-from panotti_daemon.errors import DatabaseError, EngineError
+from panotti_daemon.errors import PanottiError
 from panotti_daemon.intake import tracks
 from panotti_daemon.intake.candidates import not_media_by_name
 from panotti_daemon.intake.ledger import Ledger, LedgerRow
 from panotti_daemon.intake.observe import hash_file, look
 from panotti_daemon.intake.register import Part, Register
 from panotti_daemon.intake.settle import Settled
+from panotti_daemon.loops import keep_going
 from panotti_daemon.models.database import Database, Transaction, queries
 from panotti_daemon.models.recording.models import FileState
 from panotti_daemon.models.recording.names import stem
@@ -36,7 +37,6 @@ log = structlog.get_logger(__name__)
 
 BATCH_FILES = 32
 BATCH_BYTES = 256_000_000
-AFTER_TROUBLE_SECONDS = 5.0
 
 
 class Prober(Protocol):
@@ -83,7 +83,7 @@ class Identify:
 
     def start(self, follower: Follower) -> None:
         self._follower = follower
-        self._task = asyncio.create_task(self._work(), name="identify")
+        self._task = asyncio.create_task(keep_going("identify", self._work), name="identify")
 
     async def stop(self) -> None:
         self._stopped = True
@@ -114,19 +114,31 @@ class Identify:
     async def _work(self) -> None:
         while True:
             self._wake.clear()
-            try:
-                await self._end_grace()
-                while self._turns:
-                    await self._identify(self._next_batch())
-            except (DatabaseError, EngineError) as error:
-                log.error("identification has to wait", reason=error.message)
-                await asyncio.sleep(AFTER_TROUBLE_SECONDS)
-                continue
+            await self._end_grace()
+            while self._turns:
+                await self._identify_or_give_up(self._next_batch())
             with suppress(TimeoutError):
                 next_end = min((end for end, _ in self._grace.values()), default=None)
                 seconds = None if next_end is None else max(0.02, next_end - self._clock.monotonic())
                 async with asyncio.timeout(seconds):
                     await self._wake.wait()
+
+    async def _identify_or_give_up(self, batch: list[_Turn]) -> None:
+        """A file that nobody foresaw must not hold up the others for ever."""
+        try:
+            await self._identify(batch)
+        except PanottiError:
+            raise
+        except Exception as error:
+            if len(batch) > 1:
+                for turn in batch:
+                    await self._identify_or_give_up([turn])
+                return
+            log.exception("cannot identify", path=str(batch[0].path))
+            async with self._database.transaction() as transaction:
+                reason = f"Panotti stumbled over it ({type(error).__name__}); its log says more"
+                await self._ledger.set(transaction, batch[0].path, FileState.FAILED, reason)
+            self._turns.pop(batch[0].path, None)
 
     def _next_batch(self) -> list[_Turn]:
         batch: list[_Turn] = []

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -24,10 +25,10 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
-from panotti_daemon.errors import DatabaseError
 from panotti_daemon.intake.candidates import why_not, why_not_enter
 from panotti_daemon.intake.observe import look
 from panotti_daemon.intake.settle import Look
+from panotti_daemon.loops import keep_going
 from panotti_daemon.settings import WatchFolder
 
 log = structlog.get_logger(__name__)
@@ -106,7 +107,9 @@ class Watcher:
         self._observer = Observer()
         self._observer.start()
         logging.getLogger("watchdog").addHandler(self._overflow)
-        self._tasks = [asyncio.create_task(self._follow(f), name=f"watch {f.settings.path}") for f in self._folders]
+        self._tasks = [
+            asyncio.create_task(keep_going(f"watch {f.settings.path}", partial(self._follow, f))) for f in self._folders
+        ]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -137,7 +140,7 @@ class Watcher:
 
     async def _follow(self, folder: _Folder) -> None:
         clock = asyncio.get_running_loop().time
-        next_scan = 0.0
+        next_scan = 0.0  # begun again after trouble, it scans first, and so finds what it had not taken in
         while True:
             identity, problem = await asyncio.to_thread(_identify, folder.settings.path)
             if identity != folder.identity or self._has_lost_its_watch(folder):
@@ -145,15 +148,11 @@ class Watcher:
                 folder.identity = identity
                 folder.scan_wanted = True
             self._tell(folder, problem)
-            try:
-                if identity and (folder.scan_wanted or clock() >= next_scan):
-                    await self._take_in_all(folder)
-                    next_scan = clock() + (folder.state.polling_seconds or self._rescan_seconds)
-                if hints := folder.take_hints():
-                    await self._receiver.hinted(folder.settings, hints)
-            except DatabaseError as error:
-                log.error("folder has to wait", folder=str(folder.settings.path), reason=error.message)
-                folder.scan_wanted = True
+            if identity and (folder.scan_wanted or clock() >= next_scan):
+                await self._take_in_all(folder)
+                next_scan = clock() + (folder.state.polling_seconds or self._rescan_seconds)
+            if hints := folder.take_hints():
+                await self._receiver.hinted(folder.settings, hints)
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(ROOT_CHECK_SECONDS, folder.state.polling_seconds or ROOT_CHECK_SECONDS)):
                     await folder.wake.wait()

@@ -103,7 +103,7 @@ def test_it_stops_soon_in_the_middle_of_a_transcription_and_goes_on_with_no_atte
     daemon: Panotti, drop: Path
 ) -> None:
     source = drop / "call.wav"
-    librivox_clip(source, times=2)
+    librivox_clip(source, times=4)
     daemon.start()
     wait_for_work(daemon, "call")
     stops: dict[str, Callable[[], object]] = {

@@ -39,7 +39,7 @@ def test_real_speech_that_is_dropped_becomes_the_right_words_in_every_format(
         cues = list(srt.parse((output / f"{path.stem}.srt").read_text(encoding="utf-8"), ignore_errors=False))
         assert cues
         assert [cue.index for cue in cues] == list(range(1, len(cues) + 1))
-        assert len(webvtt.read(output / f"{path.stem}.vtt").captions) == len(cues)
+        assert len(webvtt.read(str(output / f"{path.stem}.vtt")).captions) == len(cues)
         document = json.loads((output / f"{path.stem}.json").read_text(encoding="utf-8"))
         jsonschema.validate(document, json.loads(SCHEMA.read_text(encoding="utf-8")))
         assert (output / f"{path.stem}.md").read_text(encoding="utf-8").startswith("#")

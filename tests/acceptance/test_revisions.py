@@ -21,7 +21,8 @@ def drop(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def daemon(panotti: Callable[..., Panotti], drop: Path) -> Panotti:
-    return panotti({"watch": [watch(drop, formats=["txt", "json"])]})
+    """With one worker, so that a pause holds what has several windows."""
+    return panotti({"watch": [watch(drop, formats=["txt", "json"])], "engine": {"workers": 1}})
 
 
 def test_a_file_that_changes_after_it_is_done_gets_a_new_revision_in_the_place_of_the_old(
@@ -86,7 +87,7 @@ def test_a_file_renamed_while_it_waits_or_is_transcribed_is_transcribed_once_und
         assert daemon.outputs() == {"waited.txt", "waited.json"}
 
         running = drop / "running.wav"
-        librivox_clip(running, times=2)
+        librivox_clip(running, times=3)
         wait_for_work(daemon, "running")
         daemon.post("/pause", {})
         ran = running.rename(drop / "ran.wav")

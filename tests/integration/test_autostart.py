@@ -22,6 +22,9 @@ from tests.desktop.desktop import Desktop, missing_programs
 from tests.login import Login, needs_login
 from tests.speech import SAMPLE
 
+if sys.platform == "win32":
+    pytest.skip("logins of other systems cannot be had here", allow_module_level=True)
+
 ODD = "Ü %h $HOME 'it' \"q\" b\\n"
 
 BLOCKING_PLUGIN = """\
@@ -279,7 +282,6 @@ def test_where_there_is_no_user_manager_the_desktop_starts_both(
             wait_until(lambda: not group(started.pid), "all have ended")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="closes its output as a shell does")
 def test_it_needs_no_console(daemon: Panotti) -> None:
     closed = 'exec "$0" -m panotti_daemon config check >&- 2>&-'
     done = subprocess.run(["sh", "-c", closed, sys.executable], env=daemon.environment, check=False)

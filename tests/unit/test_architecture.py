@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "panotti_daemon"
 DOCS = ROOT / "docs"
 
-LEAVES = {"", "choices", "clock", "errors", "explain", "ids", "logs", "paths", "settings"}
+LEAVES = {"", "choices", "clock", "errors", "explain", "ids", "logs", "loops", "paths", "settings"}
 MAY_IMPORT = {
     "models": set(),
     "core.events": {"models"},
@@ -46,10 +46,11 @@ MAY_IMPORT = {
 LEAVES_MAY_IMPORT = {
     "explain": set(),
     "logs": {"settings"},
+    "loops": {"errors"},
     "settings": {"choices", "errors", "explain", "paths"},
 }
 
-ENGINE_CHILD = {"engine.audio", "engine.whisper", "engine.windows", "engine.worker"}
+ENGINE_CHILD = {"engine.audio", "engine.decoder", "engine.whisper", "engine.windows", "engine.worker"}
 MODEL_CODE = {"faster_whisper", "ctranslate2", "av", "onnxruntime", "numpy", "tokenizers", "huggingface_hub"}
 MODEL_CODE_USERS = ENGINE_CHILD | {"engine.model_store"}
 GUI_USERS = {"desktop.tray", "desktop.dbus_icon", "desktop.dbus_menu"}

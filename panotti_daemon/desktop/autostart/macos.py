@@ -22,8 +22,6 @@ from panotti_daemon.desktop.autostart.entries import (
 )
 from panotti_daemon.errors import AutostartFailed
 
-assert sys.platform != "win32"  # for mypy: there is no os.getuid
-
 MEANS = "LaunchAgent"
 DAEMON = ("run",)
 LAUNCHCTL_SECONDS = 30.0
@@ -93,6 +91,8 @@ class LaunchAgent:
     @property
     def _domain(self) -> str:
         """The graphical login of this user."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         return f"gui/{os.getuid()}"
 
     @property

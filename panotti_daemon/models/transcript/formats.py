@@ -23,7 +23,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 from panotti_daemon import __version__
 from panotti_daemon.models.recording.models import Recording
 from panotti_daemon.models.recording.names import shown
-from panotti_daemon.models.transcript.models import Frozen, Segment, Transcript, Transcription
+from panotti_daemon.models.transcript.models import Coverage, Frozen, Segment, Transcript, Transcription
 from panotti_daemon.settings import Format
 
 SCHEMA: Final = "panotti.transcript"
@@ -88,6 +88,7 @@ class Document(Frozen):
     language_probability: float = Field(description="How sure the model was of it, from 0 to 1.")
     duration: float = Field(description="Seconds of the longest track.")
     speech_seconds: float = Field(description="Seconds in which somebody speaks.")
+    coverage: Coverage = Field(Coverage(), description="How much of that became text, and how well that went.")
     incomplete: bool = Field(description="True: the file held less than its header promised.")
     created_at: AwareDatetime = Field(description="When it was transcribed, in UTC, to the second.")
     versions: dict[str, str] = Field(description="Of Panotti and of the libraries that made it, by name.")
@@ -116,6 +117,7 @@ class Document(Frozen):
             language_probability=result.language_probability,
             duration=result.duration,
             speech_seconds=result.speech_seconds,
+            coverage=result.coverage,
             incomplete=result.incomplete,
             created_at=transcript.created_at.astimezone(UTC).replace(microsecond=0),
             versions={"panotti": __version__, **result.versions},
@@ -135,6 +137,7 @@ class Document(Frozen):
             model=self.model,
             duration=self.duration,
             speech_seconds=self.speech_seconds,
+            coverage=self.coverage,
             incomplete=self.incomplete,
             warnings=self.warnings,
             versions=self.versions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Frozen(BaseModel):
@@ -24,6 +24,17 @@ class Segment(Frozen):
     compression_ratio: float
 
 
+class Coverage(Frozen):
+    """How much of the speech was turned into text, and how well that went."""
+
+    transcribed_seconds: float = Field(0.0, description="Seconds of speech that have text.")
+    windows: int = Field(0, description="Windows of speech that were decoded.")
+    decoded_again: int = Field(
+        0, description="Windows whose first decoding failed a gate: a loop, a gap, low confidence."
+    )
+    suspect: int = Field(0, description="Windows that failed a gate the second time too.")
+
+
 class Transcription(Frozen):
     """The engine's answer for one recording: segments in the order of their start, and how it came to them."""
 
@@ -34,6 +45,7 @@ class Transcription(Frozen):
     duration: float
     """Seconds of the longest track."""
     speech_seconds: float
+    coverage: Coverage = Coverage()
     incomplete: bool = False
     """The file held less than its header promised."""
     warnings: tuple[str, ...] = ()

@@ -197,6 +197,18 @@ class TestWithoutAUserManager:
         assert not here.unit.exists()
         assert here.status().state is State.ENABLED
 
+    def test_a_daemon_that_would_be_started_twice_is_stale_until_enabled_again(
+        self, autostart: Callable[..., LinuxAutostart]
+    ) -> None:
+        here = autostart()
+        here.enable()
+        here.unit.parent.mkdir(parents=True)
+        here.unit.write_text(unit_text(Launch(sys.executable)))
+        assert here.status().state is State.STALE
+        assert "started twice" in here.status().reasons[0]
+        here.enable()
+        assert here.status().state is State.ENABLED
+
     def test_a_folder_that_cannot_be_written_is_said_in_one_line(self, tmp_path: Path) -> None:
         (tmp_path / "config").write_text("a file")
         here = LinuxAutostart(Launch(sys.executable), {"XDG_CONFIG_HOME": str(tmp_path / "config")})

@@ -17,7 +17,8 @@ from panotti_daemon.desktop import sd_notify
 from panotti_daemon.desktop.sd_notify import systemd_told
 from tests.desktop.scripted_daemon import status
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="systemd is for Linux")
+if sys.platform == "win32":
+    pytest.skip("systemd is for Linux", allow_module_level=True)
 
 
 class Board:

@@ -10,6 +10,7 @@ from panotti_daemon.engine.audio import SAMPLE_RATE, Samples, decode
 from panotti_daemon.engine.windows import (
     FRAME,
     LONG_SILENCE,
+    LONGEST_SPEECH_FRAMES,
     MIN_SILENCE_FRAMES,
     PAD_FRAMES,
     SPEECH,
@@ -95,10 +96,11 @@ def test_a_short_silence_is_shared_by_its_neighbours() -> None:
 
 
 def test_speech_without_a_pause_is_cut_where_it_is_least_likely() -> None:
-    probabilities = [0.9] * 1500
-    probabilities[700] = 0.45
-    first, second = found(probabilities)
-    assert first.end == second.start == 700 * FRAME
+    cut = LONGEST_SPEECH_FRAMES * 2 // 3
+    probabilities = [0.9] * LONGEST_SPEECH_FRAMES * 3
+    probabilities[cut] = 0.45
+    first, second, *_ = found(probabilities)
+    assert first.end == second.start == cut * FRAME
 
 
 @given(stretches())

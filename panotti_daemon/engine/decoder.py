@@ -1,0 +1,160 @@
+"""Turns windows into text: several at a time and quickly at first, then each that looks wrong again, with all care.
+
+The quick way encodes 21 s, where Whisper's own 30 s cost twice as much, and searches with beams over a small batch. It
+may loop or leave sentences out. Whatever fails one of the gates goes through `WhisperModel.transcribe`, which has the
+whole context, looks again behind the last timestamp, and falls back to higher temperatures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from ctranslate2 import StorageView
+from ctranslate2.models import WhisperGenerationResult
+from faster_whisper import WhisperModel
+from faster_whisper.tokenizer import Tokenizer
+from faster_whisper.transcribe import get_compression_ratio, get_suppressed_tokens
+
+from panotti_daemon.engine.audio import SAMPLE_RATE, Samples
+from panotti_daemon.engine.windows import WINDOW_SAMPLES
+
+BATCH = 4
+"""Windows that are decoded at once: in larger batches the longest text keeps the others waiting."""
+
+_BEAMS = 5
+_CONTEXT = WINDOW_SAMPLES + SAMPLE_RATE
+"""Samples that are encoded for a window of any length. With less than 15 s, Whisper falls into loops; without silence
+behind a full window, last words get lost."""
+_LATEST_START = 50
+"""The first timestamp's limit, 1 s, as in `WhisperModel.transcribe`."""
+_MOST_TOKENS = 200
+"""Nobody says so much in a window. A loop ends here, and is decoded again."""
+
+# The first two are those of `WhisperModel.transcribe`.
+_MOST_COMPRESSION = 2.4
+_LEAST_LOGPROB = -1.0
+_LONGEST_UNHEARD_SECONDS = 1.5
+_FASTEST = 25.0
+"""Characters a second."""
+_SLOWEST = 5.0
+"""Bytes a second, for a language that needs few characters needs more bytes for each."""
+_SHORT_SECONDS = 3.0
+"""For less, speed says little."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text, and the seconds of its window that it was spoken in."""
+
+    start: float
+    end: float
+    text: str
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+
+
+@dataclass(frozen=True)
+class Decoded:
+    pieces: tuple[Piece, ...]
+    again: bool = False
+    """It took a second decoding."""
+    suspect: bool = False
+    """That failed the gates too."""
+
+
+class Decoder:
+    """One model and one language. Any number of threads may call it at once."""
+
+    def __init__(self, whisper: WhisperModel, language: str) -> None:
+        self._whisper = whisper
+        self._language = language
+        multilingual = whisper.model.is_multilingual
+        self._tokenizer = Tokenizer(whisper.hf_tokenizer, multilingual, task="transcribe", language=language)
+        self._prompt: list[int] = whisper.get_prompt(self._tokenizer, [])
+        self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
+
+    def decode(self, windows: Sequence[Samples]) -> list[Decoded]:
+        """The text of each window; at most `BATCH` of them are worth giving at once."""
+        features = np.stack([self._features(samples) for samples in windows])
+        results = self._whisper.model.generate(
+            StorageView.from_array(features),
+            [self._prompt] * len(windows),
+            beam_size=_BEAMS,
+            max_length=len(self._prompt) + _MOST_TOKENS,
+            max_initial_timestamp_index=_LATEST_START,
+            suppress_tokens=self._suppressed,
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        return [self._checked(samples, result) for samples, result in zip(windows, results, strict=True)]
+
+    def _features(self, samples: Samples) -> Samples:
+        features: Samples = self._whisper.feature_extractor(np.pad(samples, (0, _CONTEXT - len(samples))), padding=0)
+        return features
+
+    def _checked(self, samples: Samples, result: WhisperGenerationResult) -> Decoded:
+        seconds = len(samples) / SAMPLE_RATE
+        pieces = tuple(self._pieces(result, seconds))
+        if looks_right(pieces, seconds):
+            return Decoded(pieces)
+        pieces = tuple(self._with_care(samples, seconds))
+        return Decoded(pieces, again=True, suspect=not looks_right(pieces, seconds))
+
+    def _pieces(self, result: WhisperGenerationResult, seconds: float) -> Iterator[Piece]:
+        """What lies between timestamps. Text behind the last one lasts to the end."""
+        tokens = result.sequences_ids[0]
+        words = self._tokenizer.decode([token for token in tokens if token < self._tokenizer.eot])
+        avg_logprob = result.scores[0] * len(tokens) / (len(tokens) + 1)
+        start, waiting = 0.0, list[int]()
+        for token in (*tokens, None):
+            if token is not None and token < self._tokenizer.timestamp_begin:
+                waiting.append(token)
+                continue
+            time = seconds
+            if token is not None:
+                time = min((token - self._tokenizer.timestamp_begin) * self._whisper.time_precision, seconds)
+            if text := self._tokenizer.decode(waiting).strip():
+                compression = get_compression_ratio(words.strip())
+                yield Piece(start, max(time, start), text, avg_logprob, result.no_speech_prob, compression)
+            start, waiting = time, []
+
+    def _with_care(self, samples: Samples, seconds: float) -> Iterator[Piece]:
+        segments, _ = self._whisper.transcribe(
+            samples, language=self._language, beam_size=_BEAMS, condition_on_previous_text=False
+        )
+        for found in segments:
+            if text := found.text.strip():
+                yield Piece(
+                    start=min(found.start, seconds),
+                    end=min(found.end, seconds),
+                    text=text,
+                    avg_logprob=found.avg_logprob,
+                    no_speech_prob=found.no_speech_prob,
+                    compression_ratio=found.compression_ratio,
+                )
+
+
+def looks_right(pieces: Sequence[Piece], seconds: float) -> bool:
+    """Whether the text of a window that holds so many seconds, all of them speech, passes every gate."""
+    if not pieces:
+        return seconds < _LONGEST_UNHEARD_SECONDS
+    edges = [0.0, *(edge for piece in pieces for edge in (piece.start, piece.end)), seconds]
+    heard = all(end - start <= _LONGEST_UNHEARD_SECONDS for start, end in zip(edges[::2], edges[1::2], strict=True))
+    return (
+        heard
+        and all(piece.compression_ratio <= _MOST_COMPRESSION for piece in pieces)
+        and all(piece.avg_logprob >= _LEAST_LOGPROB for piece in pieces)
+        and all(
+            _SLOWEST * _lasts(piece) <= len(piece.text.encode()) for piece in pieces if _lasts(piece) > _SHORT_SECONDS
+        )
+        and sum(len(piece.text) for piece in pieces) <= _FASTEST * max(seconds, _SHORT_SECONDS)
+        and not any(before.text == after.text for before, after in pairwise(pieces))
+    )
+
+
+def _lasts(piece: Piece) -> float:
+    return piece.end - piece.start
