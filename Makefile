@@ -3,12 +3,14 @@
 # make test   install what the tests need, and run them all
 # make check  lint, format and types
 # make bench  print what the daemon costs at rest
+# make bench-engine  print how fast the engine is beside the bare library
+# make accuracy  print how right it is beside the bare library
 
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: run demo test check bench clean
+.PHONY: run demo test check bench bench-engine accuracy clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/panotti run
@@ -17,7 +19,7 @@ demo: $(VENV)/.run
 	$(VENV)/bin/python scripts/demo.py
 
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses 4 --dist loadfile
 
 check: $(VENV)/.test
 	$(VENV)/bin/ruff check
@@ -27,6 +29,12 @@ check: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(VENV)/bin/python -m benchmarks.idle
+
+bench-engine: $(VENV)/.test
+	$(VENV)/bin/python -m benchmarks.engine
+
+accuracy: $(VENV)/.test
+	$(VENV)/bin/python -m benchmarks.accuracy
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

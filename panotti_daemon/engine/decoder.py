@@ -79,9 +79,9 @@ class Decoder:
 
     def decode(self, windows: Sequence[Samples]) -> list[Decoded]:
         """The text of each window; at most `BATCH` of them are worth giving at once."""
-        features = np.stack([self._features(samples) for samples in windows])
+        encoded = np.concatenate([self._encoded(samples) for samples in windows])
         results = self._whisper.model.generate(
-            StorageView.from_array(features),
+            StorageView.from_array(encoded),
             [self._prompt] * len(windows),
             beam_size=_BEAMS,
             max_length=len(self._prompt) + _MOST_TOKENS,
@@ -92,9 +92,10 @@ class Decoder:
         )
         return [self._checked(samples, result) for samples, result in zip(windows, results, strict=True)]
 
-    def _features(self, samples: Samples) -> Samples:
-        features: Samples = self._whisper.feature_extractor(np.pad(samples, (0, _CONTEXT - len(samples))), padding=0)
-        return features
+    def _encoded(self, samples: Samples) -> Samples:
+        """One window at a time: attention over several at once outgrows a core's cache, and takes a third longer."""
+        features = self._whisper.feature_extractor(np.pad(samples, (0, _CONTEXT - len(samples))), padding=0)
+        return np.array(self._whisper.encode(features))
 
     def _checked(self, samples: Samples, result: WhisperGenerationResult) -> Decoded:
         seconds = len(samples) / SAMPLE_RATE

@@ -40,6 +40,19 @@ def worker_count(workers: Workers) -> int:
     return max(1, min(cores, MOST_WORKERS) if workers == "auto" else workers)
 
 
+def load(model: ResolvedModel, workers: int) -> WhisperModel:
+    """The model, in memory, once for all workers.
+
+    Raises:
+        ModelUnavailable: it is damaged, or no Whisper model.
+    """
+    tqdm.monitor_interval = 0  # or the progress bars that faster-whisper hides start a thread that never ends
+    try:
+        return WhisperModel(str(model.path), device="cpu", compute_type="int8", cpu_threads=1, num_workers=workers)
+    except (RuntimeError, ValueError) as error:
+        raise ModelUnavailable(f"The model {model.name} in {model.path} cannot be loaded: {error}") from error
+
+
 @dataclass
 class _Meter:
     """Counts the seconds of audio that are done, and tells of them four times a second at most."""
@@ -91,13 +104,7 @@ class Transcriber:
     def __init__(self, model: ResolvedModel, workers: int) -> None:
         self.model = model
         self.workers = workers
-        tqdm.monitor_interval = 0  # or the progress bars that faster-whisper hides start a thread that never ends
-        try:
-            self._whisper = WhisperModel(
-                str(model.path), device="cpu", compute_type="int8", cpu_threads=1, num_workers=workers
-            )
-        except (RuntimeError, ValueError) as error:
-            raise ModelUnavailable(f"The model {model.name} in {model.path} cannot be loaded: {error}") from error
+        self._whisper = load(model, workers)
 
     def transcribe(
         self, tracks: Sequence[Track], language: str, tell: Callable[[Progress], None], running: threading.Event

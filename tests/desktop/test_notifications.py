@@ -142,10 +142,10 @@ def test_a_transcript_is_really_shown_by_the_desktops_server(
     def displayed() -> list[Any]:
         desktop.run("dunstctl", "close-all")
         history = json.loads(desktop.run("dunstctl", "history"))["data"][0]
-        return [entry for entry in history if entry["appname"]["data"] == "Panotti"]
+        return [entry for entry in history if entry["summary"]["data"] == "Call 1 is transcribed"]
 
     (shown,) = wait_for(displayed, "dunst has shown it")
-    assert shown["summary"]["data"] == "Call 1 is transcribed"
+    assert shown["appname"]["data"] == "Panotti"
     assert "1 min 02 s, 120 words" in shown["message"]["data"]
     assert "Hello Ann." in shown["message"]["data"]
 

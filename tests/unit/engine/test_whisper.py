@@ -13,8 +13,9 @@ from panotti_daemon.engine.audio import SAMPLE_RATE
 from panotti_daemon.engine.messages import Progress, Track
 from panotti_daemon.engine.model_store import ResolvedModel, resolve
 from panotti_daemon.engine.whisper import MOST_WORKERS, UNDETERMINED, Transcriber, worker_count
+from panotti_daemon.engine.windows import WINDOW_SAMPLES
 from panotti_daemon.errors import MediaError, ModelUnavailable, SourceUnavailable
-from panotti_daemon.models.transcript.models import Transcription
+from panotti_daemon.models.transcript.models import Coverage, Transcription
 from tests.speech import SAMPLE, SAMPLE_SECONDS, SAMPLE_TEXT, ffmpeg, librivox_clip, librivox_sentences, word_error_rate
 
 Transcribe = Callable[..., Transcription]
@@ -104,6 +105,33 @@ def test_two_tracks_are_merged_in_time_and_keep_their_labels(transcribe: Transcr
     assert starts == sorted(starts)
     assert {segment.track for segment in result.segments[:4]} == {"microphone", "system"}
     assert result.duration == pytest.approx(SAMPLE_SECONDS + 9, abs=0.1)
+
+
+def test_a_transcription_says_how_much_of_the_speech_it_covers(transcribe: Transcribe, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.wav"
+    librivox_clip(clip, times=3)
+    result = transcribe(clip)
+    assert result.coverage.windows >= result.speech_seconds * SAMPLE_RATE / WINDOW_SAMPLES
+    assert 0.9 * result.speech_seconds < result.coverage.transcribed_seconds <= result.speech_seconds
+    assert result.coverage.suspect <= result.coverage.decoded_again < result.coverage.windows
+
+
+def test_nothing_is_said_of_coverage_where_nobody_speaks(transcribe: Transcribe, tmp_path: Path) -> None:
+    assert transcribe(write_wav(tmp_path / "silence.wav", np.zeros(SAMPLE_RATE))).coverage == Coverage()
+
+
+def test_tones_and_music_say_nothing(transcribe: Transcribe, tmp_path: Path) -> None:
+    seconds = np.arange(40 * SAMPLE_RATE) / SAMPLE_RATE
+    fading = np.exp(-3 * (seconds * 2 % 1))
+    chord = sum((np.sin(2 * np.pi * note * seconds) for note in (220, 277, 330)), np.zeros(len(seconds)))
+    for sound in (0.3 * np.sin(2 * np.pi * 440 * seconds), 0.2 * chord * fading):
+        assert transcribe(write_wav(tmp_path / "sound.wav", sound)).segments == ()
+
+
+def test_the_same_recording_gives_the_same_text(transcribe: Transcribe, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.wav"
+    librivox_clip(clip, times=3)
+    assert transcribe(clip).segments == transcribe(clip).segments
 
 
 def test_progress_grows_to_one(transcribe: Transcribe, tmp_path: Path) -> None:
