@@ -19,7 +19,7 @@ demo: $(VENV)/.run
 	$(VENV)/bin/python scripts/demo.py
 
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest --numprocesses 4 --dist loadfile
+	$(VENV)/bin/python -m pytest --numprocesses 4 --dist worksteal
 
 check: $(VENV)/.test
 	$(VENV)/bin/ruff check

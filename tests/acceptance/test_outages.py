@@ -44,7 +44,7 @@ def test_while_the_output_folder_is_gone_its_transcripts_wait_for_it(
         assert any(str(output) in problem for problem in daemon.status().problems)
     with daemon:
         (tmp_path / "away").rename(output)
-        assert "1 recording tried again" in daemon.command("retry", asked).stdout
+        assert daemon.command("retry", asked).returncode == 0  # it may be trying again by itself just then
         for path in (asked, by_itself):
             daemon.wait_for(path, FileState.DONE)
         assert len(list(output.iterdir())) == 6

@@ -226,14 +226,6 @@ class EventBus:
                     count += 1
         return count
 
-    async def is_active(self, transaction: Transaction, correlation_id: str) -> bool:
-        """Whether any delivery of the correlation is still on its way."""
-        ended = (DeliveryState.DONE, DeliveryState.DEAD)
-        return any(
-            delivery.state not in ended
-            for delivery in await persistence.of_correlation(transaction.connection, correlation_id)
-        )
-
     async def hurry(self, correlation_id: str) -> int:
         """Puts what waits in a correlation before everything else."""
         async with self._database.transaction() as transaction:

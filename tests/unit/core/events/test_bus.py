@@ -634,24 +634,6 @@ def test_what_waits_in_a_correlation_can_be_put_before_everything_else(path: Pat
     play(path, act)
 
 
-def test_a_correlation_is_active_until_all_of_it_is_done_or_dead(path: Path) -> None:
-    async def act(s: Scene) -> None:
-        async def is_active() -> bool:
-            async with s.database.transaction() as transaction:
-                return await s.bus.is_active(transaction, "c")
-
-        assert not await is_active()
-        gate = Gate()
-        s.subscribe("plugin", gate)
-        await s.publish("a.happened", correlation_id="c")
-        assert await is_active()
-        gate.open()
-        await s.until("done")
-        assert not await is_active()
-
-    play(path, act)
-
-
 def test_a_clock_that_is_set_back_does_not_put_a_retry_off_for_ever(path: Path) -> None:
     async def act(s: Scene) -> None:
         s.subscribe("plugin", Recorder(ValueError("once")))
