@@ -1,6 +1,6 @@
 """What the daemon costs at rest: resident memory and processor time over a minute, API up, engine gone.
 
-    python -m benchmarks.idle [SECONDS]
+python -m benchmarks.idle [SECONDS]
 """
 
 from __future__ import annotations

@@ -64,7 +64,11 @@ class Panotti:
         self.home = home
         self.python = python
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("PANOTTI_", "DBUS_", "XDG_", "ORT_"))},
+            **{
+                key: value
+                for key, value in os.environ.items()
+                if not key.startswith(("PANOTTI_", "DBUS_", "XDG_", "ORT_"))
+            },
             "HF_HUB_OFFLINE": "1",
             **(environment or {}),
             "PANOTTI_HOME": str(home),

@@ -10,7 +10,14 @@ from panotti_daemon.paths import Paths, bundled
 
 def test_panotti_home_holds_everything(tmp_path: Path) -> None:
     paths = Paths.from_environment({"PANOTTI_HOME": str(tmp_path)})
-    places = (paths.config_file, paths.database, paths.log_file, paths.runtime_file, paths.recordings, paths.transcripts)
+    places = (
+        paths.config_file,
+        paths.database,
+        paths.log_file,
+        paths.runtime_file,
+        paths.recordings,
+        paths.transcripts,
+    )
     assert all(place.is_relative_to(tmp_path) for place in places)
 
 
