@@ -1,8 +1,8 @@
 """Turns windows into text: several at a time and quickly at first, then each that looks wrong again, with all care.
 
-The quick way encodes 21 s, where Whisper's own 30 s cost twice as much, and searches with beams over a small batch. It
-may loop or leave sentences out. Whatever fails one of the gates goes through `WhisperModel.transcribe`, which has the
-whole context, looks again behind the last timestamp, and falls back to higher temperatures.
+The quick way encodes 24 s, where Whisper's own 30 s cost more than their share, and searches with beams over a small
+batch. It may loop or leave sentences out. Whatever fails one of the gates goes through `WhisperModel.transcribe`, which
+has the whole context, looks again behind the last timestamp, and falls back to higher temperatures.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ BATCH = 4
 """Windows that are decoded at once: in larger batches the longest text keeps the others waiting."""
 
 _BEAMS = 5
-_CONTEXT = WINDOW_SAMPLES + SAMPLE_RATE
-"""Samples that are encoded for a window of any length. With less than 15 s, Whisper falls into loops; without silence
-behind a full window, last words get lost."""
+_CONTEXT = WINDOW_SAMPLES + 4 * SAMPLE_RATE
+"""Samples that are encoded for a window of any length. With less than 15 s, Whisper falls into loops; with only one
+second of silence behind a full window, words get lost; beyond, the cost grows faster than the length."""
 _LATEST_START = 50
 """The first timestamp's limit, 1 s, as in `WhisperModel.transcribe`."""
 _MOST_TOKENS = 200
