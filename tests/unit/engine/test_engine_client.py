@@ -179,7 +179,8 @@ def test_paused_work_stands_still_until_it_is_resumed(tmp_path: Path) -> None:
             await until(lambda: bool(told))
             done, _ = await asyncio.wait([job], timeout=2.5)
             assert not done
-            assert [progress.fraction for progress in told] == [0]
+            # nothing but the silence at its end, which nobody decodes, can count as done
+            assert all((progress.fraction or 0) < 0.05 for progress in told)
             await engine.resume()
             assert (await job).segments
 
@@ -193,10 +194,11 @@ def test_a_pause_in_the_middle_of_a_job_stops_it_after_the_windows_in_flight(tmp
             job = asyncio.create_task(transcribe(engine, long_clip, tell=told.append))
             await until(lambda: len(told) > 1)
             await engine.pause()
-            await asyncio.wait([job], timeout=3)
-            before = len(told)
-            await asyncio.wait([job], timeout=1.5)
-            assert len(told) == before
+            before = -1
+            while before != len(told):  # until the windows in flight are done, however slow the machine is
+                before = len(told)
+                await asyncio.wait([job], timeout=4)
+            assert not job.done()
             await engine.resume()
             await until(lambda: len(told) > before)
             job.cancel()
