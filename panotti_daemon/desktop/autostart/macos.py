@@ -91,8 +91,7 @@ class LaunchAgent:
     @property
     def _domain(self) -> str:
         """The graphical login of this user."""
-        if sys.platform == "win32":
-            raise NotImplementedError
+        assert sys.platform != "win32"
         return f"gui/{os.getuid()}"
 
     @property
