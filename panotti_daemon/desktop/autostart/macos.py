@@ -91,7 +91,8 @@ class LaunchAgent:
     @property
     def _domain(self) -> str:
         """The graphical login of this user."""
-        assert sys.platform != "win32"
+        if sys.platform == "win32":
+            raise AssertionError("macOS only")
         return f"gui/{os.getuid()}"
 
     @property
