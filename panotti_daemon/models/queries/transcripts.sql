@@ -30,9 +30,6 @@ WHERE deliveries.correlation_id = :recording_id AND deliveries.state IN ('queued
   AND events.name = 'recording.ready' AND json_extract(events.data, '$.transcript_id') = :transcript_id
 LIMIT 1;
 
--- name: reset_transcript!
-UPDATE transcripts SET status = 'pending', result = NULL WHERE id = :id;
-
 -- name: segments_of_transcript
 SELECT * FROM segments WHERE transcript_id = :transcript_id ORDER BY position;
 
