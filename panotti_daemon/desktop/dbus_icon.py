@@ -109,7 +109,7 @@ class DbusIcon(pystray.Icon):  # type: ignore[misc]
             self._loop = None
             if not gone.done():
                 bus.disconnect()
-                await asyncio.wait([gone])
+            await asyncio.gather(gone, return_exceptions=True)
 
     def _on_message(self, message: Message) -> None:
         if message.member == "NameOwnerChanged" and message.sender == DBUS:

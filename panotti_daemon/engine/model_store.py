@@ -10,9 +10,11 @@ import importlib.util
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from panotti_daemon.errors import ModelUnavailable
 
@@ -217,19 +219,27 @@ def _download(name: str, repository: str, folder: Path, on_progress: OnDownload)
     from httpx2 import HTTPError
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
+    size = 0
+    furthest = 0.0
+    telling = threading.Lock()  # the files are fetched by several threads
+
     class Bar(tqdm):  # type: ignore[misc]
-        """The library tells of progress to a bar only, and of bytes among other things."""
+        """The library tells of progress to bars only: one for files, and two for bytes, of which one lags behind."""
 
         monitor_interval = 0  # no thread that watches over bars
 
         def display(self, *_: object, **__: object) -> None:
-            if self.unit == "B":
-                on_progress(name, min(self.n / self.total, 1.0) if self.total else None)
+            nonlocal furthest
+            if self.unit == "B" and size:
+                with telling:
+                    furthest = max(furthest, min(self.n / size, 1.0))
+                    on_progress(name, furthest)
 
+    options: dict[str, Any] = {"local_dir": folder, "allow_patterns": _FILES, "etag_timeout": _ETAG_SECONDS}
     try:
-        huggingface_hub.snapshot_download(
-            repository, local_dir=folder, allow_patterns=_FILES, etag_timeout=_ETAG_SECONDS, tqdm_class=Bar
-        )
+        files = huggingface_hub.snapshot_download(repository, dry_run=True, tqdm_class=Bar, **options)
+        size = sum(file.file_size for file in files)
+        huggingface_hub.snapshot_download(repository, tqdm_class=Bar, **options)
     except (OSError, HTTPError) as error:
         raise ModelUnavailable(
             f"The model {name!r} is not on this machine and could not be downloaded: is there a network? "
