@@ -116,9 +116,7 @@ def test_a_model_that_is_not_here_is_unavailable_when_nothing_may_be_downloaded(
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Speaks as much of the hub's protocol as a download needs. The weights come last."""
-
-    others_sent: threading.Event
+    """Speaks as much of the hub's protocol as a download needs."""
 
     def do_GET(self) -> None:
         self._answer(body=True)
@@ -139,11 +137,7 @@ class Hub(BaseHTTPRequestHandler):
             ]
             self._send(json.dumps(entries).encode(), body)
         elif path.startswith("/Systran/faster-whisper-base/resolve/") and name in FILES:
-            if body and name == "model.bin":
-                self.others_sent.wait(20)
             self._send(FILES[name], body)
-            if body and name == "tokenizer.json":
-                self.others_sent.set()
         else:
             self.send_error(404)
 
@@ -163,7 +157,6 @@ class Hub(BaseHTTPRequestHandler):
 
 @contextmanager
 def hub() -> Iterator[str]:
-    Hub.others_sent = threading.Event()
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
