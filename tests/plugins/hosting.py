@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from panotti_daemon.clock import SystemClock
-from panotti_daemon.core.events.models import Announcement
+from panotti_daemon.core.events.models import Announcement, Event
 from panotti_daemon.core.plugins import PluginBase, Transcript, Transcription, TranscriptStatus
 from panotti_daemon.core.plugins.manager import load_plugin_class
 from panotti_daemon.core.plugins.manifest import read_manifest
@@ -153,9 +153,13 @@ class Services:
 class Ports:
     """The daemon's side of a plugin's own methods."""
 
+    published: list[Event] = field(default_factory=list)
     announced: list[Announcement] = field(default_factory=list)
     heartbeats: list[tuple[str, str]] = field(default_factory=list)
     state: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    async def publish(self, plugin: str, event: Event) -> None:
+        self.published.append(event)
 
     async def announce(self, announcement: Announcement) -> None:
         self.announced.append(announcement)
@@ -168,6 +172,12 @@ class Ports:
 
     async def set_state(self, plugin: str, key: str, value: Any) -> None:
         self.state[plugin, key] = value
+
+    async def delete_state(self, plugin: str, key: str) -> None:
+        self.state.pop((plugin, key), None)
+
+    async def list_state(self, plugin: str, prefix: str) -> dict[str, Any]:
+        return {k: v for (p, k), v in sorted(self.state.items()) if p == plugin and k.startswith(prefix)}
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from panotti_daemon.core.events.models import Announcement, Event
 from panotti_daemon.core.events.types import Payload
 from panotti_daemon.core.plugins.manifest import Manifest
 from panotti_daemon.core.plugins.protocol import Context
+from panotti_daemon.errors import PermanentError
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Health:
 class Ports(Protocol):
     """The daemon's side of a plugin's own methods."""
 
+    async def publish(self, plugin: str, event: Event) -> None: ...
+
     async def announce(self, announcement: Announcement) -> None: ...
 
     def heartbeat(self, plugin: str, event_id: str) -> None: ...
@@ -30,6 +33,10 @@ class Ports(Protocol):
     async def get_state(self, plugin: str, key: str) -> Any: ...
 
     async def set_state(self, plugin: str, key: str, value: Any) -> None: ...
+
+    async def delete_state(self, plugin: str, key: str) -> None: ...
+
+    async def list_state(self, plugin: str, prefix: str) -> dict[str, Any]: ...
 
 
 class PluginBase:
@@ -58,12 +65,20 @@ class PluginBase:
     async def health(self) -> Health:
         return Health()
 
+    async def act(self, action: str, arguments: dict[str, Any]) -> Any:
+        """Does what a person asks of this plugin, through `panotti plugins do` or the API, and answers in JSON."""
+        raise PermanentError(f"{self.manifest.name} has no action {action!r}")
+
     async def shutdown(self) -> None:
         """Releases what `initialize` acquired; called after the last event."""
 
     def create_child_event(self, parent: Event, name: str, data: Payload | dict[str, Any]) -> Event:
         """An event that `parent` caused, in the same correlation."""
         return parent.child(name, data, source_plugin=self.manifest.name)
+
+    async def publish(self, event: Event) -> None:
+        """Stores an event that follows from no other. What `handle` returns is published by itself."""
+        await self._ports.publish(self.manifest.name, event)
 
     async def announce(self, name: str, data: Payload | dict[str, Any]) -> None:
         """Tells whoever listens just now."""
@@ -80,3 +95,10 @@ class PluginBase:
     async def update_state(self, key: str, value: Any) -> None:
         """Keeps a JSON value that survives restarts; other plugins cannot see it."""
         await self._ports.set_state(self.manifest.name, key, value)
+
+    async def delete_state(self, key: str) -> None:
+        await self._ports.delete_state(self.manifest.name, key)
+
+    async def list_state(self, prefix: str = "") -> dict[str, Any]:
+        """Every value whose key begins so, in the keys' order."""
+        return await self._ports.list_state(self.manifest.name, prefix)

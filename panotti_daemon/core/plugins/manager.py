@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from panotti_daemon.core.events.bus import EventBus
 from panotti_daemon.core.events.handlers import Subscription, contained, describe
-from panotti_daemon.core.events.models import Announcement
+from panotti_daemon.core.events.models import Announcement, Event
 from panotti_daemon.core.plugins.interface import PluginBase
 from panotti_daemon.core.plugins.manifest import MANIFEST, Manifest, read_manifest
 from panotti_daemon.core.plugins.protocol import Context
@@ -147,6 +147,9 @@ class PluginManager:
                     raise
                 record.become(PluginState.STOPPED, f"shutdown: {describe(error)}")
 
+    async def publish(self, plugin: str, event: Event) -> None:
+        await self._bus.publish(event)
+
     async def announce(self, announcement: Announcement) -> None:
         await self._bus.announce(announcement)
 
@@ -161,6 +164,15 @@ class PluginManager:
     async def set_state(self, plugin: str, key: str, value: Any) -> None:
         async with self._database.transaction() as transaction:
             await queries().set_plugin_value(transaction.connection, plugin=plugin, key=key, value=json.dumps(value))
+
+    async def delete_state(self, plugin: str, key: str) -> None:
+        async with self._database.transaction() as transaction:
+            await queries().delete_plugin_value(transaction.connection, plugin=plugin, key=key)
+
+    async def list_state(self, plugin: str, prefix: str) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            rows = queries().plugin_values(connection, plugin=plugin, prefix=prefix)
+            return {row["key"]: json.loads(row["value"]) async for row in rows}
 
     def _discover(self) -> Iterator[Path]:
         for parent in self._folders:

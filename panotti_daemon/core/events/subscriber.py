@@ -1,0 +1,295 @@
+"""One subscriber: claims its deliveries, runs its handler on each, and stores what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from random import Random
+from typing import Any, Protocol
+
+import structlog
+
+from panotti_daemon.clock import Clock
+from panotti_daemon.core.events import persistence
+from panotti_daemon.core.events.handlers import (
+    Handler,
+    HandlerSilent,
+    Subscription,
+    after_failure,
+    checked_answer,
+    contained,
+    describe,
+)
+from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
+from panotti_daemon.errors import DatabaseConflict, DatabaseError, PanottiError, PluginFailed
+from panotti_daemon.models.database import Database, Transaction
+
+log = structlog.get_logger(__name__)
+
+
+class Outbox(Protocol):
+    """Where events and deliveries are stored, together with whatever follows them."""
+
+    async def store(self, transaction: Transaction, events: Iterable[Event]) -> None: ...
+
+    async def change(self, transaction: Transaction, delivery: Delivery, event: Event | None = None) -> None: ...
+
+    async def claim(self, transaction: Transaction, subscriber: str) -> tuple[Delivery, Event] | None: ...
+
+
+class Interruption(Enum):
+    STOP = "stop"
+    WITHDRAW = "withdraw"
+    SILENCE = "silence"
+
+
+@dataclass
+class Run:
+    """A handler at work on a delivery."""
+
+    delivery: Delivery
+    event: Event
+    handling: asyncio.Task[list[Event]]
+    """Only this is ever cancelled."""
+    deadline: float
+    """On the loop's clock: when silence means that it hangs."""
+    interrupted: asyncio.Future[Interruption]
+    settled: asyncio.Task[None] | None = None
+    """Ends once the outcome is stored."""
+
+    def interrupt(self, why: Interruption) -> None:
+        if not self.handling.done() and not self.interrupted.done():
+            self.interrupted.set_result(why)
+            self.handling.cancel()
+
+
+class Subscriber:
+    """Stands from the moment it is declared; it delivers while a handler is attached."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        outbox: Outbox,
+        database: Database,
+        clock: Clock,
+        random: Random,
+        *,
+        database_retry_seconds: float,
+        obey_seconds: float,
+    ) -> None:
+        self.subscription = subscription
+        self._outbox = outbox
+        self._database = database
+        self._clock = clock
+        self._random = random
+        self._database_retry_seconds = database_retry_seconds
+        self._obey_seconds = obey_seconds
+        self._handler: Handler | None = None
+        self._dispatcher: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._runs: dict[int, Run] = {}
+        self._disobedient: set[asyncio.Task[list[Event]]] = set()
+        self._paused = False
+
+    @property
+    def name(self) -> str:
+        return self.subscription.name
+
+    def runs_of(self, correlation_id: str) -> list[Run]:
+        return [run for run in self._runs.values() if run.delivery.correlation_id == correlation_id]
+
+    def attach(self, handler: Handler) -> None:
+        """Starts to deliver."""
+        self._handler = handler
+        self._ending.clear()
+        self._dispatcher = asyncio.create_task(self._dispatch(handler), name=f"dispatch {self.name}")
+
+    async def detach(self, grace_seconds: float) -> None:
+        """Delivers nothing more. What runs has the grace time to end, and is then put back, at no attempt's cost."""
+        self._ending.set()
+        self._wake.set()
+        if self._dispatcher:
+            await asyncio.wait([self._dispatcher])
+        await settled(list(self._runs.values()), timeout=grace_seconds)
+        await interrupt(list(self._runs.values()), Interruption.STOP)
+        self._handler = self._dispatcher = None
+
+    def wake(self) -> None:
+        """There may be something to claim."""
+        self._wake.set()
+
+    def pause(self) -> None:
+        """Claims nothing more; what runs is not touched, and may be silent."""
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        for run in self._runs.values():
+            run.deadline = self._deadline()
+        self._wake.set()
+
+    def heartbeat(self, event_id: str) -> None:
+        for run in self._runs.values():
+            if run.delivery.event_id == event_id:
+                run.deadline = self._deadline()
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self.subscription.silence_seconds
+
+    async def _dispatch(self, handler: Handler) -> None:
+        while not self._ending.is_set():
+            self._wake.clear()
+            seconds: float | None = None
+            try:
+                if not self._paused and len(self._runs) < self.subscription.concurrency:
+                    if await self._start_next(handler):
+                        continue
+                    async with self._database.reading() as connection:
+                        due = await persistence.next_available_at(connection, self.name)
+                    seconds = (due - self._clock.now()).total_seconds() if due else None
+            except DatabaseError as error:
+                log.error("cannot claim deliveries", plugin=self.name, reason=error.message)
+                seconds = self._database_retry_seconds
+            except Exception:  # whatever it is, a subscriber that nobody serves would be worse
+                log.exception("cannot claim deliveries", plugin=self.name)
+                seconds = self._database_retry_seconds
+            await _set_within(self._wake, None if seconds is None else max(0.05, seconds))
+
+    async def _start_next(self, handler: Handler) -> bool:
+        async with self._database.transaction() as transaction:
+            claimed = await self._outbox.claim(transaction, self.name)
+            if claimed:
+                transaction.after_commit(partial(self._start, handler, *claimed))
+        return claimed is not None
+
+    def _start(self, handler: Handler, delivery: Delivery, event: Event) -> None:
+        run = self._runs[delivery.id] = Run(
+            delivery,
+            event,
+            asyncio.create_task(_handle(handler, event), name=f"handle {event.name}"),
+            self._deadline(),
+            asyncio.get_running_loop().create_future(),
+        )
+        run.settled = asyncio.create_task(self._finish(run), name=f"settle {event.name}")
+
+    async def _finish(self, run: Run) -> None:
+        try:
+            await self._end(run)
+            after, follow_ons = self._outcome(run)
+            try:
+                await self._settle(after, run.event, follow_ons)
+            except Exception as error:  # what a plugin returned may be beyond storing
+                log.exception("an outcome cannot be stored", plugin=self.name, about=run.event.name)
+                refused = PluginFailed(f"What it returned cannot be stored: {describe(error)}")
+                await self._settle(self._after_failure(run, refused), run.event, [])
+        finally:
+            del self._runs[run.delivery.id]
+            self._wake.set()
+
+    async def _end(self, run: Run) -> None:
+        """Until the handler has ended, or was cancelled and does not obey."""
+        now = asyncio.get_running_loop().time
+        while not run.handling.done() and not run.interrupted.done():
+            if self._paused:
+                run.deadline = self._deadline()
+            if run.deadline <= now():
+                run.interrupt(Interruption.SILENCE)
+                break
+            ends: list[asyncio.Future[Any]] = [run.handling, run.interrupted]
+            await asyncio.wait(ends, timeout=run.deadline - now(), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([run.handling], timeout=self._obey_seconds)
+        if not run.handling.done():
+            log.error("a handler ignores that it was ended", plugin=self.name)
+            self._disobedient.add(run.handling)
+            run.handling.add_done_callback(self._forget_disobedient)
+
+    def _forget_disobedient(self, handling: asyncio.Task[list[Event]]) -> None:
+        self._disobedient.discard(handling)
+        _failure(handling)  # or asyncio would say that nobody looked
+
+    def _outcome(self, run: Run) -> tuple[Delivery, list[Event]]:
+        delivery = run.delivery
+        error = _failure(run.handling)
+        why = run.interrupted.result() if run.interrupted.done() else None
+        if why is Interruption.WITHDRAW:
+            return withdrawn(delivery), []
+        if error is None:
+            return delivery.model_copy(update={"state": DeliveryState.DONE, "error": None}), run.handling.result()
+        if why is Interruption.STOP:
+            refunded = {"state": DeliveryState.QUEUED, "attempts": delivery.attempts - 1}
+            return delivery.model_copy(update=refunded), []
+        if why is Interruption.SILENCE:
+            seconds = self.subscription.silence_seconds
+            error = HandlerSilent(f"It gave no sign of life for {seconds:.0f} s, and was ended")
+        after = self._after_failure(run, error)
+        log.warning(
+            "handler failed",
+            plugin=self.name,
+            about=run.event.name,
+            attempt=delivery.attempts,
+            becomes=after.state.value,
+            reason=describe(error),
+            exc_info=None if isinstance(error, PanottiError) else error,
+        )
+        return after, []
+
+    def _after_failure(self, run: Run, error: BaseException) -> Delivery:
+        return after_failure(run.delivery, error, self.subscription, self._clock.now(), self._random)
+
+    async def _settle(self, delivery: Delivery, event: Event, follow_ons: list[Event]) -> None:
+        """Stores the outcome together with the follow-on events, however long the disk refuses. One that could not be
+        stored before the daemon stops stays as it would after a crash."""
+        while True:
+            is_last_try = self._ending.is_set()
+            try:
+                async with self._database.transaction() as transaction:
+                    await self._outbox.change(transaction, delivery, event)
+                    await self._outbox.store(transaction, follow_ons)
+                return
+            except DatabaseConflict:
+                raise
+            except DatabaseError as error:
+                log.error("cannot store an outcome", plugin=self.name, reason=error.message)
+                if is_last_try:
+                    return
+            await _set_within(self._ending, self._database_retry_seconds)
+
+
+def withdrawn(delivery: Delivery) -> Delivery:
+    return delivery.model_copy(update={"state": DeliveryState.DONE, "error": "withdrawn", "available_at": None})
+
+
+async def interrupt(runs: Sequence[Run], why: Interruption) -> int:
+    """Returns how many had not ended by themselves, once all are settled."""
+    for run in runs:
+        run.interrupt(why)
+    await settled(runs)
+    return sum(run.interrupted.done() for run in runs)
+
+
+async def settled(runs: Sequence[Run], timeout: float | None = None) -> None:
+    if waiting := [run.settled for run in runs if run.settled]:
+        await asyncio.wait(waiting, timeout=timeout)
+
+
+async def _handle(handler: Handler, event: Event) -> list[Event]:
+    return checked_answer(await contained(partial(handler, event)))
+
+
+def _failure(handling: asyncio.Task[list[Event]]) -> BaseException | None:
+    if not handling.done():
+        return PluginFailed("It does not end")
+    if handling.cancelled():
+        return PluginFailed("It cancelled itself")
+    return handling.exception()
+
+
+async def _set_within(event: asyncio.Event, seconds: float | None) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
