@@ -1,4 +1,4 @@
-"""Makes docs/images/desktop.png: the real daemon at work on a real desktop without a screen.
+"""Makes the pictures in docs/images: the real daemon at work on a real desktop without a screen, light and dark.
 
 python -m scripts.make_screenshots
 """
@@ -11,6 +11,7 @@ import signal
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -27,35 +28,54 @@ SECONDS_TO_DRAW = 1.5
 
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        user, home = Path(folder) / "user", Path(folder) / "panotti"
-        home.mkdir()
-        (user / ".config" / "dunst").mkdir(parents=True)
-        (user / ".config" / "dunst" / "dunstrc").write_text(DUNST)
-        desktop = stack.enter_context(Desktop(user))
-        desktop.run("xsetroot", "-solid", "#3b4a5a")
-        daemon = Panotti(home, {"plugins": QUICK}, environment=desktop.environment, tray=True)
-        with daemon:
-            x, y = wait_until(lambda: desktop.find_colour(TEAL), "the icon is on the screen")
-            for name, source in zip(NAMES, librivox_sentences(), strict=False):
-                shutil.copy(source, daemon.recordings / name)
-                daemon.wait_for(daemon.recordings / name, FileState.DONE)
-            librivox_clip(daemon.recordings / "Thursday interview.wav", times=20)
-            wait_until(lambda: daemon.status().jobs and daemon.status().jobs[0].fraction > 0.1, "it is at work")
-            shutil.copy(SAMPLE, daemon.recordings / "next.wav")
-            desktop.run("xdotool", "mousemove", str(x), str(y), "click", "1")
-            time.sleep(SECONDS_TO_DRAW)
-            desktop.run("xdotool", "mousemove", str(x - 240), str(y + 56))
-            time.sleep(SECONDS_TO_DRAW)
-            desktop.screenshot(Path(folder) / "screen.png")
-            with Image.open(Path(folder) / "screen.png") as screen:
-                screen.convert("RGB").crop(SHOWN).save(IMAGES / "desktop.png", optimize=True)
-        for pid in daemon.trays():
-            os.kill(pid, signal.SIGTERM)
+    for look in LOOKS:
+        with tempfile.TemporaryDirectory() as folder:
+            take(look, Path(folder))
 
 
+def take(look: Look, folder: Path) -> None:
+    user, home = folder / "user", folder / "panotti"
+    home.mkdir()
+    (user / ".config" / "dunst").mkdir(parents=True)
+    (user / ".config" / "dunst" / "dunstrc").write_text(DUNST.format(look=look))
+    with ExitStack() as stack:
+        desktop = stack.enter_context(Desktop(user, GTK_THEME=look.theme))
+        desktop.run("xsetroot", "-solid", look.desktop)
+        daemon = stack.enter_context(Panotti(home, {"plugins": QUICK}, environment=desktop.environment, tray=True))
+        stack.callback(lambda: [os.kill(pid, signal.SIGTERM) for pid in daemon.trays()])
+        x, y = wait_until(lambda: desktop.find_colour(TEAL), "the icon is on the screen")
+        for name, source in zip(NAMES, librivox_sentences(), strict=False):
+            shutil.copy(source, daemon.recordings / name)
+            daemon.wait_for(daemon.recordings / name, FileState.DONE)
+        librivox_clip(daemon.recordings / "Thursday interview.wav", times=20)
+        wait_until(lambda: daemon.status().jobs and daemon.status().jobs[0].fraction > 0.1, "it is at work")
+        shutil.copy(SAMPLE, daemon.recordings / "next.wav")
+        wait_until(lambda: daemon.status().queued, "something waits")
+        desktop.run("xdotool", "mousemove", str(x), str(y), "click", "1")
+        time.sleep(SECONDS_TO_DRAW)
+        desktop.run("xdotool", "key", *["Down"] * DOWN_TO_RECENT, "Right", "Right")
+        time.sleep(SECONDS_TO_DRAW)
+        desktop.screenshot(folder / "screen.png")
+        with Image.open(folder / "screen.png") as screen:
+            screen.convert("RGB").crop(SHOWN).save(IMAGES / look.file, optimize=True)
+
+
+@dataclass(frozen=True)
+class Look:
+    file: str
+    theme: str
+    desktop: str
+    background: str
+    foreground: str
+
+
+LOOKS = (
+    Look("desktop.png", "Adwaita", "#8fa3b5", "#fafafa", "#202020"),
+    Look("desktop-dark.png", "Adwaita:dark", "#3b4a5a", "#20262c", "#ffffff"),
+)
+DOWN_TO_RECENT = 3
 QUICK = {"desktop_notifier": {"config": {"together_seconds": 0, "pause_seconds": 0}}}
-SHOWN = (0, 0, 1000, 300)
+SHOWN = (0, 0, 1000, 440)
 DUNST = """
 [global]
 width = 420
@@ -67,8 +87,8 @@ show_indicators = no
 frame_color = "#1ca39e"
 [urgency_normal]
 timeout = 0
-background = "#20262c"
-foreground = "#ffffff"
+background = "{look.background}"
+foreground = "{look.foreground}"
 """
 NAMES = ("Monday meeting.wav", "voice memo 12.wav", "lecture 3.wav")
 

@@ -52,6 +52,11 @@ class Queue(BaseModel):
     failed: int = 0
 
 
+class QueuedRecording(BaseModel):
+    recording_id: str
+    title: str
+
+
 class RecentTranscript(BaseModel):
     recording_id: str
     title: str
@@ -109,6 +114,7 @@ class Status(BaseModel):
     pause: Pause | None = None
     jobs: list[Job] = []
     queue: Queue = Queue()
+    queued: list[QueuedRecording] = Field([], description="The next ones, in the order in which they are taken.")
     folders: list[FolderStatus] = []
     plugins: list[PluginStatus] = []
     engine: EngineStatus = EngineStatus(state="off")

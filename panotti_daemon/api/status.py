@@ -20,6 +20,7 @@ from panotti_daemon.api.schemas import (
     Pause,
     PluginStatus,
     Queue,
+    QueuedRecording,
     RecentTranscript,
     Status,
 )
@@ -125,6 +126,11 @@ class StatusBoard:
             recent = [dict(row) async for row in queries().recent_transcripts(connection, limit=RECENT)]
             midnight = self._clock.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
             today = await queries().transcripts_since(connection, moment=stamp(midnight.astimezone(UTC)))
+            queued = [
+                QueuedRecording(**row)
+                for subscriber in sorted(self._ledger.transcribers)
+                async for row in queries().next_recordings(connection, subscriber=subscriber, limit=RECENT)
+            ][:RECENT]
             missing = [row["error"] async for row in queries().what_is_missing(connection, limit=RECENT)]
         backlog = await self._requests.backlog()
         queue = Queue(
@@ -139,7 +145,7 @@ class StatusBoard:
         return Status(
             version=__version__,
             activity=activity,
-            summary=_summary(activity, jobs, queue, problems, today),
+            summary=_summary(activity, jobs, queue, problems, today, self._pause_end()),
             pid=self._pid,
             started_at=self._started_at,
             url=self.url,
@@ -147,6 +153,7 @@ class StatusBoard:
             pause=self.pause,
             jobs=jobs,
             queue=queue,
+            queued=queued,
             folders=self._folders(),
             plugins=self._plugin_states(),
             engine=EngineStatus(state=self._engine.state, model=self._engine.model),
@@ -213,6 +220,14 @@ class StatusBoard:
             problems.append(f"{recordings} failed; `panotti recordings --state failed` says why")
         return problems
 
+    def _pause_end(self) -> str:
+        """` until 14:30`, or with the day where that is not today's."""
+        if self.pause is None or self.pause.until is None:
+            return ""
+        end = self.pause.until.astimezone()
+        today = self._clock.now().astimezone().date()
+        return f" until {end:%H:%M}" if end.date() == today else f" until {end:%A %H:%M}"
+
     def _activity(self, jobs: list[Job], problems: list[str]) -> Activity:
         if self.pause:
             return Activity.PAUSED
@@ -221,11 +236,13 @@ class StatusBoard:
         return Activity.TROUBLE if problems else Activity.IDLE
 
 
-def _summary(activity: Activity, jobs: list[Job], queue: Queue, problems: list[str], today: int) -> str:
+def _summary(
+    activity: Activity, jobs: list[Job], queue: Queue, problems: list[str], today: int, pause_end: str
+) -> str:
     waiting = f", {queue.ready} more to come" if queue.ready else ""
     match activity:
         case Activity.PAUSED:
-            return f"Paused{waiting}"
+            return f"Paused{pause_end}{waiting}"
         case Activity.WORKING:
             job = jobs[0]
             title = job.title if len(job.title) <= LONGEST_TITLE else f"{job.title[:18]}…{job.title[-9:]}"

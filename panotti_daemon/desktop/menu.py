@@ -6,25 +6,54 @@ while it is open.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from enum import Enum, auto
+from pathlib import PurePath
 
-from panotti_daemon.api.schemas import Activity, FolderStatus, Status
+from panotti_daemon.api.schemas import (
+    Activity,
+    Failure,
+    FolderStatus,
+    Job,
+    PluginStatus,
+    QueuedRecording,
+    RecentTranscript,
+    Status,
+)
 from panotti_daemon.desktop.icons import IconState, quantised
 
 LONGEST_LABEL = 48
 LONGEST_STATUS = 72
 LONGEST_TITLE = 100
 """Windows cuts tool tips at 127."""
-RECENT = 5
+ROWS = 5
+"""Of jobs, queue, recent transcripts and failures."""
+PLUGIN_ROWS = 12
+MORNING = time(6)
+NOTIFIER = "desktop_notifier"
 
 
 class Action(Enum):
     OPEN = auto()
+    SHOW_IN_FOLDER = auto()
+    COPY_TEXT = auto()
+    TRANSCRIBE_NEXT = auto()
+    CANCEL = auto()
+    RETRY = auto()
+    RETRY_FAILED = auto()
     ACCEPT_BACKLOG = auto()
+    PAUSE_FOR_AN_HOUR = auto()
+    PAUSE_UNTIL_TOMORROW = auto()
     PAUSE = auto()
     RESUME = auto()
-    RETRY_FAILED = auto()
+    START_AT_LOGIN = auto()
+    START_AT_LOGIN_NO_MORE = auto()
+    ENABLE_PLUGIN = auto()
+    DISABLE_PLUGIN = auto()
+    CHECK_HEALTH = auto()
+    ABOUT = auto()
     QUIT = auto()
     CLOSE = auto()
 
@@ -34,9 +63,11 @@ class MenuEntry:
     label: str
     action: Action | None = None
     target: str | None = None
-    """The file or folder to open."""
+    """What it acts on: the file or folder to open, or the id of a recording, or the name of a plugin."""
     enabled: bool = True
     visible: bool = True
+    checked: bool | None = None
+    """None: nothing that could be checked."""
     default: bool = False
     """What happens where a panel lets the icon itself be activated."""
     children: tuple[MenuEntry, ...] = ()
@@ -55,39 +86,47 @@ class View:
     menu: list[MenuEntry]
 
 
-def view_of(status: Status | None) -> View:
-    """None: no daemon answers."""
+def view_of(status: Status | None, *, starts_at_login: bool | None = None) -> View:
+    """Without a status, no daemon answers; `starts_at_login` is None where that is not known."""
+    menu = menu_for(status, starts_at_login)
     if status is None:
-        return View(IconState.OFFLINE, 0.0, "Panotti is not running", menu_for(None))
+        return View(IconState.OFFLINE, 0.0, "Panotti is not running", menu)
     state = IconState(status.activity)
     fraction = sum(job.fraction for job in status.jobs) / max(1, len(status.jobs))
     return View(
         state,
         quantised(fraction) if state is IconState.WORKING else 0.0,
         shortened(f"Panotti: {status.summary}", LONGEST_TITLE),
-        menu_for(status),
+        menu,
     )
 
 
-def menu_for(status: Status | None) -> list[MenuEntry]:
-    online = status is not None
-    failed = status.queue.failed if status else 0
-    paused = status is not None and status.activity is Activity.PAUSED
+def menu_for(status: Status | None, starts_at_login: bool | None = None) -> list[MenuEntry]:
     folder = status.folders[0] if status and status.folders else None
     return [
         MenuEntry(shortened(status.summary, LONGEST_STATUS) if status else "Panotti is not running", enabled=False),
         _backlog(status),
         SEPARATOR,
-        MenuEntry("Recent transcripts", children=_recent(status)),
+        _queue(status),
+        _recent(status.recent if status else []),
+        _failed(status),
+        SEPARATOR,
         _open("Open recordings folder", folder.path if folder else None),
         _open("Open transcripts folder", _output(folder), default=True),
         SEPARATOR,
-        MenuEntry("Resume", Action.RESUME) if paused else MenuEntry("Pause", Action.PAUSE, enabled=online),
-        MenuEntry(f"Retry failed ({failed})" if failed else "Retry failed", Action.RETRY_FAILED, enabled=failed > 0),
+        *_pause_and_resume(status),
+        _settings(status, starts_at_login),
+        MenuEntry("Check health", Action.CHECK_HEALTH),
+        MenuEntry(f"About Panotti {status.version}" if status else "About Panotti", Action.ABOUT),
         SEPARATOR,
         MenuEntry("Quit Panotti", Action.QUIT),
         MenuEntry("Close tray icon", Action.CLOSE),
     ]
+
+
+def tomorrow_morning(now: datetime) -> datetime:
+    """The next day's, in the time zone of `now`: who works past midnight does not mean the morning in a few hours."""
+    return datetime.combine(now.date() + timedelta(days=1), MORNING, now.tzinfo)
 
 
 def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
@@ -114,12 +153,109 @@ def _backlog(status: Status | None) -> MenuEntry:
     return MenuEntry(f"Transcribe {recordings} ({duration(seconds)})…", Action.ACCEPT_BACKLOG, visible=files > 0)
 
 
-def _recent(status: Status | None) -> tuple[MenuEntry, ...]:
+def _queue(status: Status | None) -> MenuEntry:
+    jobs = status.jobs if status else []
+    queued = status.queued if status else []
+    count = len(jobs) + (status.queue.ready if status else 0)
+    entries = [*map(_job, jobs), *map(_queued, queued)]
+    rest = count - len(entries[:ROWS])
+    more = MenuEntry(f"and {rest} more", enabled=False, visible=rest > 0)
+    rows = _rows(entries, "Nothing waits", spare=_queued(QueuedRecording(recording_id="", title="")))
+    return MenuEntry(f"Queue ({count})" if count else "Queue", children=(*rows, more))
+
+
+def _job(job: Job) -> MenuEntry:
+    return _waiting(job.recording_id, f"{shortened(job.title, LONGEST_LABEL - 7)}, {job.fraction:.0%}", runs=True)
+
+
+def _queued(recording: QueuedRecording) -> MenuEntry:
+    return _waiting(recording.recording_id, shortened(recording.title), runs=False)
+
+
+def _waiting(recording_id: str, label: str, *, runs: bool) -> MenuEntry:
+    next_one = MenuEntry("Transcribe next", Action.TRANSCRIBE_NEXT, recording_id, visible=not runs)
+    return MenuEntry(label, children=(next_one, MenuEntry("Cancel", Action.CANCEL, recording_id)))
+
+
+def _recent(recent: Iterable[RecentTranscript]) -> MenuEntry:
+    rows = _rows([*map(_transcript, recent)], "None yet", spare=_transcript(None))
+    return MenuEntry("Recent transcripts", children=rows)
+
+
+def _transcript(transcript: RecentTranscript | None) -> MenuEntry:
+    path = transcript.path if transcript else None
+    return MenuEntry(
+        shortened(transcript.title) if transcript else "",
+        children=(
+            _open("Open", path),
+            MenuEntry("Copy text", Action.COPY_TEXT, transcript.recording_id if transcript else None),
+            MenuEntry("Show in folder", Action.SHOW_IN_FOLDER, path, enabled=path is not None),
+        ),
+    )
+
+
+def _failed(status: Status | None) -> MenuEntry:
+    """Also what waits for something outside can be tried again at once: the user may have just brought it back."""
+    failures = status.failures if status else []
+    count = status.queue.failed if status else 0
+    waiting = status.queue.waiting if status else 0
+    rows = _rows([*map(_failure, failures)], "None", spare=_failure(None))
+    all_of_them = MenuEntry("Retry all", Action.RETRY_FAILED, enabled=count + waiting > 0)
+    return MenuEntry(f"Failed ({count})" if count else "Failed", children=(*rows, all_of_them))
+
+
+def _failure(failure: Failure | None) -> MenuEntry:
+    reason = shortened(failure.reason, LONGEST_STATUS) if failure else ""
+    path = failure.path if failure else None
+    return MenuEntry(
+        shortened(PurePath(failure.path).name) if failure else "",
+        children=(
+            MenuEntry(reason, enabled=False),
+            MenuEntry("Retry", Action.RETRY, path),
+            MenuEntry("Show in folder", Action.SHOW_IN_FOLDER, path),
+        ),
+    )
+
+
+def _pause_and_resume(status: Status | None) -> tuple[MenuEntry, MenuEntry]:
+    paused = status is not None and status.activity is Activity.PAUSED
+    ways = (
+        MenuEntry("For 1 hour", Action.PAUSE_FOR_AN_HOUR),
+        MenuEntry("Until tomorrow", Action.PAUSE_UNTIL_TOMORROW),
+        MenuEntry("Until resumed", Action.PAUSE),
+    )
+    return (
+        MenuEntry("Pause", enabled=status is not None, visible=not paused, children=ways),
+        MenuEntry("Resume", Action.RESUME, visible=paused),
+    )
+
+
+def _settings(status: Status | None, starts_at_login: bool | None) -> MenuEntry:
+    plugins = status.plugins if status else []
+    notifier = next((plugin for plugin in plugins if plugin.name == NOTIFIER), None)
+    others = [_plugin(plugin, plugin.name) for plugin in plugins if plugin.name != NOTIFIER]
+    login = Action.START_AT_LOGIN_NO_MORE if starts_at_login else Action.START_AT_LOGIN
+    return MenuEntry(
+        "Settings",
+        children=(
+            MenuEntry("Start at login", login, enabled=starts_at_login is not None, checked=bool(starts_at_login)),
+            _plugin(notifier, "Notifications"),
+            MenuEntry("Plugins", children=_rows(others, "None", PLUGIN_ROWS, spare=_plugin(None, ""))),
+        ),
+    )
+
+
+def _plugin(plugin: PluginStatus | None, label: str) -> MenuEntry:
+    is_on = plugin is not None and plugin.state != "disabled"
+    action = Action.DISABLE_PLUGIN if is_on else Action.ENABLE_PLUGIN
+    return MenuEntry(label, action, plugin.name if plugin else None, enabled=plugin is not None, checked=is_on)
+
+
+def _rows(entries: Sequence[MenuEntry], none: str, rows: int = ROWS, *, spare: MenuEntry) -> tuple[MenuEntry, ...]:
     """As many entries as there can ever be, those in excess invisible."""
-    recent = status.recent[:RECENT] if status else []
-    entries = [_open(shortened(transcript.title), transcript.path) for transcript in recent]
-    none_yet = MenuEntry("None yet", enabled=False, visible=not entries)
-    return (none_yet, *entries, *[MenuEntry("-", visible=False)] * (RECENT - len(entries)))
+    shown = entries[:rows]
+    hidden = MenuEntry(spare.label, visible=False, checked=spare.checked, children=spare.children)
+    return (MenuEntry(none, enabled=False, visible=not shown), *shown, *[hidden] * (rows - len(shown)))
 
 
 def _output(folder: FolderStatus | None) -> str | None:

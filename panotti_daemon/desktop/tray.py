@@ -24,8 +24,9 @@ from filelock import FileLock, Timeout
 from panotti_daemon.api.schemas import Status
 from panotti_daemon.client import Client
 from panotti_daemon.desktop import detached
-from panotti_daemon.desktop.menu import SEPARATOR, Action, MenuEntry, View, view_of
-from panotti_daemon.errors import NotRunning, PanottiError, Unavailable
+from panotti_daemon.desktop.actions import Actions, starts_at_login
+from panotti_daemon.desktop.menu import SEPARATOR, MenuEntry, View, view_of
+from panotti_daemon.errors import PanottiError, Unavailable
 from panotti_daemon.paths import Paths
 
 if TYPE_CHECKING:
@@ -91,6 +92,10 @@ class Tray(ABC):
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._view: View | None = None
+        self._status: Status | None = None
+        self._starts_at_login: bool | None = None
+        self._looking: set[asyncio.Future[None]] = set()
+        self._actions = Actions(paths, tell=self._notify, close=self.close, login_changed=self._look_at_login)
         self._closed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -104,12 +109,16 @@ class Tray(ABC):
     async def run(self) -> None:
         """Until it is closed."""
         self._loop = asyncio.get_running_loop()
+        self._look_at_login()
         following = asyncio.create_task(self._follow())
         following.add_done_callback(lambda _: self._closed.set())
         await self._closed.wait()
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        tasks = [following, *self._looking]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        if not following.cancelled():
+            following.result()
 
     def close(self) -> None:
         """From any thread."""
@@ -119,7 +128,7 @@ class Tray(ABC):
     def choose(self, entry: MenuEntry) -> None:
         """From any thread: does what an entry of the menu says."""
         assert self._loop is not None
-        asyncio.run_coroutine_threadsafe(self._perform(entry), self._loop)
+        asyncio.run_coroutine_threadsafe(self._actions.perform(entry), self._loop)
 
     async def _follow(self) -> None:
         delay = FIRST_DELAY
@@ -134,42 +143,22 @@ class Tray(ABC):
             delay = min(delay * 2, LONGEST_DELAY)
 
     def _see(self, status: Status | None) -> None:
-        view = view_of(status)
+        self._status = status
+        view = view_of(status, starts_at_login=self._starts_at_login)
         if view != self._view:
             self._show(view, self._view)
             self._view = view
 
-    async def _perform(self, entry: MenuEntry) -> None:
-        try:
-            match entry.action:
-                case Action.OPEN if entry.target is not None:
-                    open_path(entry.target)
-                case Action.CLOSE:
-                    self.close()
-                case Action.QUIT:
-                    with contextlib.suppress(NotRunning):
-                        await self._ask(Action.QUIT)
-                    self.close()
-                case Action():
-                    await self._ask(entry.action)
-        except PanottiError as error:
-            self._notify(f"{error.title}: {error}")
-        except OSError as error:
-            self._notify(f"“{entry.label}” failed: {error.strerror}")
+    def _look_at_login(self) -> None:
+        """The system is asked in a thread: it may take its time."""
 
-    async def _ask(self, action: Action) -> None:
-        async with Client.from_paths(self._paths) as daemon:
-            match action:
-                case Action.ACCEPT_BACKLOG:
-                    await daemon.decide_backlog(accept=True)
-                case Action.PAUSE:
-                    await daemon.pause()
-                case Action.RESUME:
-                    await daemon.resume()
-                case Action.RETRY_FAILED:
-                    await daemon.retry_failed()
-                case Action.QUIT:
-                    await daemon.shutdown()
+        async def look() -> None:
+            self._starts_at_login = await asyncio.to_thread(starts_at_login)
+            self._see(self._status)
+
+        looking = asyncio.ensure_future(look())
+        self._looking.add(looking)
+        looking.add_done_callback(self._looking.discard)
 
 
 class DbusTray(Tray):
@@ -260,6 +249,7 @@ def pystray_menu(entries: Sequence[MenuEntry], choose: Callable[[MenuEntry], obj
             entry.label.replace("&", "&&") if sys.platform == "win32" else entry.label,
             pystray_menu(entry.children, choose) if entry.children else lambda: choose(entry),
             default=entry.default,
+            checked=None if entry.checked is None else lambda _: bool(entry.checked),
             visible=entry.visible,
             enabled=entry.enabled,
         )
@@ -298,14 +288,6 @@ if sys.platform == "win32":
 
         def _take(self, *_: object) -> None:
             self._waiting.get_nowait()()
-
-
-def open_path(path: str) -> None:
-    """Shows a file or folder in the program that the desktop has for it. Raises OSError."""
-    if sys.platform == "win32":
-        os.startfile(path)  # noqa: S606
-    else:
-        detached.start(["open" if sys.platform == "darwin" else "xdg-open", path])
 
 
 def _speaks_dbus(environment: Mapping[str, str]) -> bool:

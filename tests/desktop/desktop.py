@@ -54,6 +54,7 @@ class MenuRow:
     enabled: bool
     visible: bool
     separator: bool
+    checked: bool
     children: list[MenuRow]
 
 
@@ -86,13 +87,17 @@ class TrayItem:
     def labels(self) -> list[str]:
         return [row.label for row in self.menu() if row.visible and not row.separator]
 
-    def row(self, label: str) -> MenuRow:
-        rows = [row for row in self.menu() if row.label == label]
-        assert rows, f"no {label!r} among {self.labels()}"
-        return rows[0]
+    def row(self, *labels: str) -> MenuRow:
+        """The row with the last of these labels, in the submenus with the others."""
+        rows = self.menu()
+        for label in labels:
+            found = [row for row in rows if row.label == label and row.visible]
+            assert found, f"no {label!r} among {[row.label for row in rows]}"
+            rows = found[0].children
+        return found[0]
 
-    def click(self, label: str) -> None:
-        arguments = (self.row(label).id, "clicked", Variant("s", ""), 0)
+    def click(self, *labels: str) -> None:
+        arguments = (self.row(*labels).id, "clicked", Variant("s", ""), 0)
         self.desktop.call(self.owner, self.property("Menu"), MENU, "Event", "isvu", *arguments)
 
     def _layout(self) -> list[Any]:
@@ -102,8 +107,10 @@ class TrayItem:
 class Desktop:
     """Use as a context manager; ends everything that it started."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **more: str) -> None:
+        """`more` stands in the environment of the session, such as GTK_THEME."""
         self._home = home
+        self._more = more
         self._panel: subprocess.Popen[bytes] | None = None
         self._bus: subprocess.Popen[bytes] | None = None
         self._started = ExitStack()
@@ -123,6 +130,7 @@ class Desktop:
             "XDG_CACHE_HOME": str(self._home / ".cache"),
             "XDG_CURRENT_DESKTOP": "XFCE",
             "NO_AT_BRIDGE": "1",
+            **self._more,
         }
         try:
             screen = ("-screen", "0", "1000x700x24", "-nolisten", "tcp")
@@ -173,6 +181,11 @@ class Desktop:
     def stop_bus(self) -> None:
         assert self._bus is not None
         end(self._bus)
+
+    def clipboard(self) -> str:
+        """Empty where nobody has put anything there."""
+        command = ("xclip", "-out", "-selection", "clipboard")
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False).stdout
 
     def run(self, *command: str) -> str:
         return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
@@ -268,5 +281,6 @@ def _row(layout: Any) -> MenuRow:
         enabled=properties.get("enabled", True),
         visible=properties.get("visible", True),
         separator=properties.get("type") == "separator",
+        checked=properties.get("toggle-state") == 1,
         children=[_row(child) for child in children],
     )

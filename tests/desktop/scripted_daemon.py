@@ -101,6 +101,10 @@ class ScriptedDaemon:
         async def get_status() -> Status:
             return self._status
 
+        @app.get("/api/v1/recordings/{recording_id}/transcript.txt")
+        async def get_transcript(recording_id: str) -> Response:
+            return Response("Guten Morgen, Zoë.\n", media_type="text/plain")
+
         @app.post("/api/v1/{rest:path}")
         async def post(request: Request, rest: str) -> Any:
             body = (await request.body()).decode()

@@ -49,7 +49,7 @@ def test_run_brings_an_icon_whose_menu_pauses_and_resumes_the_daemon(desktop: De
     item = icon(desktop)
     wait_until(lambda: "Pause" in item.labels(), "the icon has found the daemon")
 
-    item.click("Pause")
+    item.click("Pause", "Until resumed")
     wait_until(lambda: at_desk.status().activity is Activity.PAUSED, "the daemon pauses")
     wait_until(lambda: "Resume" in item.labels(), "the menu says so")
 

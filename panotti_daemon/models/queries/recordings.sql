@@ -54,3 +54,11 @@ WHERE :state IS NULL OR ledger.state = :state;
 SELECT 1 FROM tracks
 WHERE tracks.path = :name AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.recording_id = tracks.recording_id)
 LIMIT 1;
+
+-- name: next_recordings
+-- In the order in which the subscriber takes them.
+SELECT recordings.id AS recording_id, recordings.title
+FROM deliveries JOIN recordings ON recordings.id = deliveries.correlation_id
+WHERE deliveries.subscriber = :subscriber AND deliveries.state = 'queued'
+ORDER BY deliveries.priority DESC, deliveries.id
+LIMIT :limit;

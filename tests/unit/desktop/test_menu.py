@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -8,14 +9,17 @@ import pytest
 from panotti_daemon.api.schemas import (
     Activity,
     BacklogStatus,
+    Failure,
     FolderStatus,
     Job,
+    PluginStatus,
     Queue,
+    QueuedRecording,
     RecentTranscript,
     Status,
 )
 from panotti_daemon.desktop.icons import IconState
-from panotti_daemon.desktop.menu import Action, MenuEntry, duration, menu_for, shortened, view_of
+from panotti_daemon.desktop.menu import Action, MenuEntry, duration, menu_for, shortened, tomorrow_morning, view_of
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
@@ -33,8 +37,25 @@ def recent(title: str, path: str | None) -> RecentTranscript:
     return RecentTranscript(recording_id=title, title=title, finished_at=NOW, path=path)
 
 
+def everything(menu: Iterable[MenuEntry]) -> Iterator[MenuEntry]:
+    """In reading order, as far as it can be seen."""
+    for entry in menu:
+        if entry.visible:
+            yield entry
+            yield from everything(entry.children)
+
+
 def entry(menu: list[MenuEntry], action: Action) -> MenuEntry:
-    return next(entry for entry in menu if entry.action is action)
+    return next(entry for entry in everything(menu) if entry.action is action)
+
+
+def submenu(menu: list[MenuEntry], beginning: str) -> list[MenuEntry]:
+    found = next(entry for entry in everything(menu) if entry.label.startswith(beginning))
+    return [child for child in found.children if child.visible]
+
+
+def labels(entries: Iterable[MenuEntry]) -> list[str]:
+    return [entry.label for entry in entries]
 
 
 def shape(menu: tuple[MenuEntry, ...] | list[MenuEntry]) -> list[Any]:
@@ -46,7 +67,15 @@ def shape(menu: tuple[MenuEntry, ...] | list[MenuEntry]) -> list[Any]:
     [
         status(),
         status(Activity.PAUSED),
-        status(backlog=[backlog(3, 60)], recent=[recent("a", None)] * 9, queue=Queue(failed=2)),
+        status(
+            backlog=[backlog(3, 60)],
+            recent=[recent("a", None)] * 9,
+            queue=Queue(failed=2, ready=30),
+            queued=[QueuedRecording(recording_id="r", title="r")] * 5,
+            jobs=[Job(recording_id="j", title="j")],
+            failures=[Failure(recording_id=None, path="/a", reason="no")],
+            plugins=[PluginStatus(name=f"p{number}", state="running") for number in range(20)],
+        ),
     ],
 )
 def test_the_structure_never_changes(shown: Status) -> None:
@@ -55,7 +84,8 @@ def test_the_structure_never_changes(shown: Status) -> None:
 
 def test_without_a_daemon_only_ending_is_possible() -> None:
     enabled = [entry.label for entry in menu_for(None) if entry.action and entry.enabled and entry.visible]
-    assert enabled == ["Quit Panotti", "Close tray icon"]
+    assert enabled == ["Check health", "About Panotti", "Quit Panotti", "Close tray icon"]
+    assert not next(entry for entry in menu_for(None) if entry.label == "Pause").enabled
 
 
 def test_the_first_line_is_the_summary_and_does_nothing() -> None:
@@ -63,36 +93,107 @@ def test_the_first_line_is_the_summary_and_does_nothing() -> None:
     assert first == MenuEntry("Transcribing", enabled=False)
 
 
-def test_pausing_and_resuming_are_one_entry_in_one_place() -> None:
+def test_pausing_has_three_ways_and_gives_its_place_to_resuming() -> None:
     going, paused = menu_for(status()), menu_for(status(Activity.PAUSED))
-    assert going.index(entry(going, Action.PAUSE)) == paused.index(entry(paused, Action.RESUME))
+    assert labels(submenu(going, "Pause")) == ["For 1 hour", "Until tomorrow", "Until resumed"]
+    assert "Resume" not in labels(everything(going))
+    assert "Resume" in labels(everything(paused))
+    assert "Pause" not in labels(everything(paused))
+
+
+def test_tomorrow_begins_in_the_morning_after_the_next_midnight() -> None:
+    zone = timezone(timedelta(hours=2))
+    late, later = datetime(2026, 3, 1, 23, 50, tzinfo=zone), datetime(2026, 3, 2, 0, 10, tzinfo=zone)
+    assert tomorrow_morning(late) == datetime(2026, 3, 2, 6, tzinfo=zone)
+    assert tomorrow_morning(later) == datetime(2026, 3, 3, 6, tzinfo=zone)
 
 
 def test_the_backlog_is_asked_about_only_when_it_waits() -> None:
-    assert not entry(menu_for(status()), Action.ACCEPT_BACKLOG).visible
+    assert Action.ACCEPT_BACKLOG not in [entry.action for entry in everything(menu_for(status()))]
     question = entry(menu_for(status(backlog=[backlog(100, 9000), backlog(20, 1800)])), Action.ACCEPT_BACKLOG)
-    assert question.visible
     assert question.label == "Transcribe 120 older recordings (about 3 h)…"
 
 
-def test_retrying_needs_failures() -> None:
-    assert not entry(menu_for(status()), Action.RETRY_FAILED).enabled
-    retry = entry(menu_for(status(queue=Queue(failed=2))), Action.RETRY_FAILED)
-    assert (retry.label, retry.enabled) == ("Retry failed (2)", True)
+def test_the_queue_shows_what_runs_and_what_comes_next() -> None:
+    queued = [QueuedRecording(recording_id=f"r{number}", title=f"call {number}") for number in range(5)]
+    job = Job(recording_id="j", title="interview", fraction=0.42)
+    menu = menu_for(status(Activity.WORKING, jobs=[job], queued=queued, queue=Queue(ready=12)))
+    rows = submenu(menu, "Queue (13)")
+    assert labels(rows) == ["interview, 42%", "call 0", "call 1", "call 2", "call 3", "and 8 more"]
+    running, waiting = rows[0], rows[1]
+    assert [(e.label, e.action, e.target) for e in running.children if e.visible] == [("Cancel", Action.CANCEL, "j")]
+    assert [(e.label, e.action, e.target) for e in waiting.children if e.visible] == [
+        ("Transcribe next", Action.TRANSCRIBE_NEXT, "r0"),
+        ("Cancel", Action.CANCEL, "r0"),
+    ]
 
 
-def test_recent_transcripts_open_their_file_if_it_is_there() -> None:
+def test_an_empty_queue_says_so() -> None:
+    assert labels(submenu(menu_for(status()), "Queue")) == ["Nothing waits"]
+
+
+def test_failures_tell_their_reason_and_can_be_retried_one_by_one_or_all() -> None:
+    failure = Failure(recording_id=None, path="/in/broken.mp4", reason="it holds no sound")
+    menu = menu_for(status(queue=Queue(failed=2), failures=[failure]))
+    row, all_of_them = submenu(menu, "Failed (2)")
+    assert row.label == "broken.mp4"
+    assert [(e.label, e.action, e.target, e.enabled) for e in row.children] == [
+        ("it holds no sound", None, None, False),
+        ("Retry", Action.RETRY, "/in/broken.mp4", True),
+        ("Show in folder", Action.SHOW_IN_FOLDER, "/in/broken.mp4", True),
+    ]
+    assert (all_of_them.action, all_of_them.enabled) == (Action.RETRY_FAILED, True)
+
+
+@pytest.mark.parametrize(("queue", "possible"), [(Queue(), False), (Queue(failed=1), True), (Queue(waiting=1), True)])
+def test_retrying_all_needs_something_that_failed_or_waits(queue: Queue, possible: bool) -> None:
+    assert entry(menu_for(status(queue=queue)), Action.RETRY_FAILED).enabled is possible
+
+
+def test_a_recent_transcript_can_be_opened_copied_and_shown_if_it_is_there() -> None:
     menu = menu_for(status(recent=[recent("there", "/out/there.txt"), recent("gone", None)]))
-    (submenu,) = [entry for entry in menu if entry.children]
-    there, gone = [child for child in submenu.children if child.visible]
-    assert (there.action, there.target, there.enabled) == (Action.OPEN, "/out/there.txt", True)
-    assert not gone.enabled
+    there, gone = submenu(menu, "Recent")
+    assert [(e.label, e.action, e.target, e.enabled) for e in there.children] == [
+        ("Open", Action.OPEN, "/out/there.txt", True),
+        ("Copy text", Action.COPY_TEXT, "there", True),
+        ("Show in folder", Action.SHOW_IN_FOLDER, "/out/there.txt", True),
+    ]
+    assert [e.enabled for e in gone.children] == [False, True, False]  # the text itself is stored
 
 
 def test_no_more_than_five_recent_transcripts_are_shown() -> None:
     menu = menu_for(status(recent=[recent(str(number), "/out") for number in range(9)]))
-    (submenu,) = [entry for entry in menu if entry.children]
-    assert [child.label for child in submenu.children if child.visible] == ["0", "1", "2", "3", "4"]
+    assert labels(submenu(menu, "Recent")) == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("starts", "action", "checked", "enabled"),
+    [
+        (True, Action.START_AT_LOGIN_NO_MORE, True, True),
+        (False, Action.START_AT_LOGIN, False, True),
+        (None, Action.START_AT_LOGIN, False, False),
+    ],
+)
+def test_starting_at_login_is_a_check_mark(starts: bool | None, action: Action, checked: bool, enabled: bool) -> None:
+    row = submenu(menu_for(status(), starts), "Settings")[0]
+    assert (row.label, row.action, row.checked, row.enabled) == ("Start at login", action, checked, enabled)
+
+
+def test_notifications_and_plugins_are_check_marks() -> None:
+    plugins = [
+        PluginStatus(name="transcription_local", state="running"),
+        PluginStatus(name="desktop_notifier", state="disabled"),
+    ]
+    _, notifications, others = submenu(menu_for(status(plugins=plugins)), "Settings")
+    assert (notifications.label, notifications.action, notifications.target, notifications.checked) == (
+        "Notifications",
+        Action.ENABLE_PLUGIN,
+        "desktop_notifier",
+        False,
+    )
+    assert [(e.label, e.action, e.checked) for e in others.children if e.visible] == [
+        ("transcription_local", Action.DISABLE_PLUGIN, True)
+    ]
 
 
 @pytest.mark.parametrize(("output", "opened"), [("/out", "/out"), ("beside", "/in")])
