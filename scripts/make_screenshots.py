@@ -53,7 +53,7 @@ def take(look: Look, folder: Path) -> None:
         wait_until(lambda: daemon.status().queued, "something waits")
         desktop.run("xdotool", "mousemove", str(x), str(y), "click", "1")
         time.sleep(SECONDS_TO_DRAW)
-        desktop.run("xdotool", "key", *["Down"] * DOWN_TO_RECENT, "Right", "Right")
+        desktop.run("xdotool", "mousemove", *AWAY_FROM_THE_TOOL_TIP, "key", *["Down"] * DOWN_TO_RECENT, "Right", "Right")
         time.sleep(SECONDS_TO_DRAW)
         desktop.screenshot(folder / "screen.png")
         with Image.open(folder / "screen.png") as screen:
@@ -73,7 +73,8 @@ LOOKS = (
     Look("desktop.png", "Adwaita", "#8fa3b5", "#fafafa", "#202020"),
     Look("desktop-dark.png", "Adwaita:dark", "#3b4a5a", "#20262c", "#ffffff"),
 )
-DOWN_TO_RECENT = 3
+DOWN_TO_RECENT = 2
+AWAY_FROM_THE_TOOL_TIP = ("100", "600")
 QUICK = {"desktop_notifier": {"config": {"together_seconds": 0, "pause_seconds": 0}}}
 SHOWN = (0, 0, 1000, 440)
 DUNST = """

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import count, islice, pairwise
+from typing import TypeVar
 
 import psutil
 from faster_whisper import WhisperModel
@@ -27,6 +28,8 @@ from panotti_daemon.engine.model_store import ResolvedModel
 from panotti_daemon.engine.windows import SpeechDetector, Window, windows
 from panotti_daemon.errors import ModelUnavailable
 from panotti_daemon.models.transcript.models import Coverage, Segment, Transcription
+
+T = TypeVar("T")
 
 MOST_WORKERS = 8
 UNDETERMINED = "und"
@@ -178,7 +181,7 @@ class _Job:
         pending: deque[Future[list[Segment]]] = deque()
         with ThreadPoolExecutor(self._workers) as pool:
             for track in self._tracks:
-                for batch in _batches(self._windows(track)):
+                for batch in batches(self._windows(track), self._workers):
                     if len(pending) == 2 * self._workers:
                         segments += pending.popleft().result()
                     pending.append(pool.submit(self._decode, batch, track.label, self._decoder_for(batch[0])))
@@ -237,17 +240,25 @@ class _Job:
             self._transcribed_seconds += sum(piece.end - piece.start for piece in decoded.pieces)
 
 
-def _batches(windows: Iterable[_Timed]) -> Iterator[list[_Timed]]:
-    """One by one at first, for something to show and for all workers to have something to do; then ever more at once.
+def batches(windows: Iterable[T], workers: int) -> Iterator[Sequence[T]]:
+    """One by one at first, for something to show and for all workers to have something to do; then ever more at once,
+    the last ones shared out evenly, so that no worker waits for another at the end.
 
     Which windows are decoded together depends on nothing else, so that the same recording gives the same text.
     """
     waiting = iter(windows)
-    for number in count():
-        batch = list(islice(waiting, min(2 ** (number // 2), BATCH)))
-        if not batch:
+    for size in count(1):
+        share = list(islice(waiting, min(size, BATCH) * workers))
+        if not share:
             return
-        yield batch
+        yield from _shared_out(share, min(workers, len(share)))
+
+
+def _shared_out(windows: Sequence[T], shares: int) -> Iterator[Sequence[T]]:
+    """In their order; the sizes differ by one at most."""
+    edges = [len(windows) * number // shares for number in range(shares + 1)]
+    for start, end in pairwise(edges):
+        yield windows[start:end]
 
 
 def _segments(window: Window, decoded: Decoded, label: str | None) -> Iterator[Segment]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from panotti_daemon.engine.audio import SAMPLE_RATE
 from panotti_daemon.engine.messages import Progress, Track
 from panotti_daemon.engine.model_store import ResolvedModel, resolve
-from panotti_daemon.engine.whisper import MOST_WORKERS, UNDETERMINED, Transcriber, worker_count
+from panotti_daemon.engine.whisper import MOST_WORKERS, UNDETERMINED, Transcriber, batches, worker_count
 from panotti_daemon.engine.windows import WINDOW_SAMPLES
 from panotti_daemon.errors import MediaError, ModelUnavailable, SourceUnavailable
 from panotti_daemon.models.transcript.models import Coverage, Transcription
@@ -170,3 +170,32 @@ def test_a_damaged_model_is_unavailable(tmp_path: Path) -> None:
 def test_workers_follow_the_cores_within_bounds() -> None:
     assert 1 <= worker_count("auto") <= MOST_WORKERS
     assert (worker_count(0), worker_count(3), worker_count(20)) == (1, 3, 20)
+
+
+@pytest.mark.parametrize(
+    ("windows", "workers", "sizes"),
+    [
+        (0, 2, []),
+        (1, 2, [1]),
+        (3, 2, [1, 1, 1]),
+        (18, 2, [1, 1, 2, 2, 3, 3, 3, 3]),
+        (40, 2, [1, 1, 2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 2, 2]),
+        (30, 8, [*[1] * 8, *[2] * 8, *[1] * 6]),
+    ],
+)
+def test_batches_grow_and_the_last_windows_are_shared_out(windows: int, workers: int, sizes: list[int]) -> None:
+    found = list(batches(range(windows), workers))
+    assert [len(batch) for batch in found] == sizes
+    assert [window for batch in found for window in batch] == list(range(windows))
+
+
+def test_a_batch_is_there_as_soon_as_the_windows_of_its_round_have_been_read() -> None:
+    read = []
+
+    def reading() -> Iterator[int]:
+        for window in range(100):
+            read.append(window)
+            yield window
+
+    first = next(batches(reading(), 2))
+    assert (list(first), read) == ([0], [0, 1])
