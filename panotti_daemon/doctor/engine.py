@@ -1,0 +1,64 @@
+"""The models that the settings ask for, and whether the engine understands a sample."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from panotti_daemon.doctor.finding import Finding
+from panotti_daemon.engine.client import Engine
+from panotti_daemon.engine.downloaded import long_unused
+from panotti_daemon.engine.model_store import can_be_downloaded, resolve
+from panotti_daemon.errors import PanottiError
+from panotti_daemon.paths import Paths, bundled
+from panotti_daemon.settings import Settings
+
+
+def models(settings: Settings, paths: Paths, now: datetime) -> Iterator[Finding]:
+    names = [settings.engine.model if folder.model == "auto" else folder.model for folder in settings.watch]
+    for name in dict.fromkeys(names):
+        try:
+            model = resolve(name, paths.models, download=False)
+        except PanottiError as error:
+            yield Finding("model", False, error.message, _remedy(name, paths))
+        else:
+            yield Finding("model", True, f"{model.name} in {model.path}")
+    for unused in long_unused(settings, paths.models, now):
+        used = f"was last used on {unused.last_used.astimezone():%Y-%m-%d}, and takes {unused.size / 1e6:.1f} MB"
+        yield Finding("model", True, f"{unused.name} {used}", f"panotti models remove {shlex.quote(unused.name)}")
+
+
+async def trial(settings: Settings, paths: Paths) -> Finding:
+    """A real transcription, of the sample that Panotti carries."""
+    engine = Engine(models=paths.models, idle_seconds=0, workers=settings.engine.workers)
+    started = time.monotonic()
+    try:
+        result = await engine.transcribe(
+            [(_sample(), None)], language="en", model=settings.engine.model, on_progress=lambda _: None
+        )
+    except PanottiError as error:
+        return Finding("engine", False, error.message, f"Look into {paths.log_file}")
+    finally:
+        await engine.close()
+    seconds = time.monotonic() - started
+    words = sum(len(segment.text.split()) for segment in result.segments)
+    if not words:
+        return Finding("engine", False, "it understood nothing of a spoken sample", "Try another model: engine.model")
+    return Finding(
+        "engine", True, f"understood {words} words of a sample of {result.duration:.0f} s in {seconds:.1f} s"
+    )
+
+
+def _remedy(name: str, paths: Paths) -> str:
+    if name == "auto":
+        return "pip install 'panotti-daemon[starter]'"
+    if not can_be_downloaded(name):
+        return f"Edit {paths.config_file}"
+    return f"panotti transcribe --model {shlex.quote(name)} {shlex.quote(str(_sample()))}"
+
+
+def _sample() -> Path:
+    return bundled("resources") / "samples" / "two-voices.wav"

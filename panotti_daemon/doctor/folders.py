@@ -1,0 +1,52 @@
+"""Where recordings come from and transcripts go: there, and allowed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from panotti_daemon.doctor.finding import Finding
+from panotti_daemon.paths import Paths
+from panotti_daemon.settings import Settings
+
+
+def examine(settings: Settings, paths: Paths) -> Iterator[Finding]:
+    for folder in settings.watch:
+        yield _watched(folder.path, made_at_start=folder.path == paths.recordings)
+    for output in outputs(settings):
+        yield _writable(output)
+
+
+def outputs(settings: Settings) -> list[Path]:
+    """Where transcripts are written, each once."""
+    folders = [folder.path if folder.output == "beside" else folder.output for folder in settings.watch]
+    return list(dict.fromkeys(folder for folder in folders if folder))
+
+
+def _watched(folder: Path, *, made_at_start: bool) -> Finding:
+    quoted = shlex.quote(str(folder))
+    if folder.is_dir():
+        readable = os.access(folder, os.R_OK | os.X_OK)
+        return Finding("recordings", readable, f"{folder}", None if readable else f"chmod u+rx {quoted}")
+    if folder.exists():
+        return Finding("recordings", False, f"{folder} is not a folder", f"mv {quoted} {quoted}.old")
+    if made_at_start:
+        return Finding("recordings", True, f"{folder} will be made at the first `panotti run`")
+    return Finding("recordings", False, f"{folder} is not there", f"mkdir -p {quoted}")
+
+
+def _writable(folder: Path) -> Finding:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            later = "" if there == folder else " will be made at the next `panotti run`"
+            return Finding("transcripts", True, f"{folder}{later}")
+    except NotADirectoryError:
+        quoted = shlex.quote(str(there))
+        return Finding("transcripts", False, f"{there} is not a folder", f"mv {quoted} {quoted}.old")
+    except OSError as error:
+        what = f"{there} cannot be written: {error.strerror}"
+        return Finding("transcripts", False, what, f"chmod u+rwx {shlex.quote(str(there))}")
