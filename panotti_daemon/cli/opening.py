@@ -1,0 +1,59 @@
+"""`panotti open`: what the user wants to see, in the program that the desktop has for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from panotti_daemon.choices import Format
+from panotti_daemon.cli.ask import absolute, ask
+from panotti_daemon.errors import PanottiError
+from panotti_daemon.paths import Paths
+
+if TYPE_CHECKING:
+    from panotti_daemon.client import Client
+
+FOR_READERS = (Format.TXT, Format.MD, Format.SRT, Format.VTT, Format.JSON)
+
+
+def register(app: typer.Typer) -> None:
+    app.command("open")(open_)
+
+
+def open_(
+    path: Path = typer.Argument(None, help="A recording, whose transcript is opened; without one, all transcripts."),
+    folder: bool = typer.Option(False, "--folder", help="Show it in its folder instead."),
+) -> None:
+    """Open a recording's transcript, or the folder of transcripts."""
+    import asyncio
+
+    from panotti_daemon.desktop.opening import Opener
+
+    target = ask(lambda client: _transcript(client, absolute(path))) if path else _transcripts()
+    opener = Opener()
+    try:
+        asyncio.run(opener.show_in_folder(target) if folder else opener.open(target))
+    except OSError as error:
+        raise PanottiError(f"{target} cannot be opened: {error.strerror}.") from error
+
+
+async def _transcript(client: Client, path: str) -> Path:
+    entry = await client.explain(path)
+    if entry.recording_id:
+        recording = await client.recording(entry.recording_id)
+        there = {output.format: output.path for output in recording.outputs if output.present}
+        for format in FOR_READERS:
+            if format in there:
+                return Path(there[format])
+    raise PanottiError(f"{path} has no transcript: {entry.state.value}: {entry.reason}.")
+
+
+def _transcripts() -> Path:
+    """Of the folder that is watched first."""
+    from panotti_daemon.settings import load
+
+    settings = load(Paths.from_environment())
+    first = settings.watch[0]
+    return first.path if first.output in ("beside", None) else Path(first.output)
