@@ -1,0 +1,54 @@
+"""Puts a plugin's folder in its place whole: a daemon that looks meanwhile sees the old one or the new one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from panotti_daemon.errors import PluginRefused
+
+
+@contextmanager
+def staging(parent: Path) -> Iterator[Path]:
+    """A folder on the same drive, with a name in which no plugin is looked for. Raises PluginRefused."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".staging-", dir=parent))
+    except OSError as error:
+        raise PluginRefused(f"{parent} cannot be written: {error.strerror}") from error
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def place(made: Path, target: Path, *, replace: bool = False) -> Path:
+    """Moves a staged folder to its place, and what it replaces into the stage. Raises PluginRefused."""
+    before = made.with_name(f".replaced-{target.name}")
+    is_taken = target.is_symlink() or target.exists()
+    if is_taken and not replace:
+        raise PluginRefused(f"{target} is there already.")
+    try:
+        if is_taken:
+            target.rename(before)
+        try:
+            made.rename(target)
+        except OSError:
+            if is_taken:
+                before.rename(target)
+            raise
+    except OSError as error:
+        raise PluginRefused(f"{target} cannot be written: {error.strerror}") from error
+    return target
+
+
+def remove(target: Path) -> None:
+    """Raises PluginRefused."""
+    with staging(target.parent) as stage:
+        try:
+            target.rename(stage / target.name)
+        except OSError as error:
+            raise PluginRefused(f"{target} cannot be removed: {error.strerror}") from error

@@ -1,0 +1,52 @@
+"""Runs a program of somebody else's for as long as it may take, and leaves nothing of it behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int | None
+    """None: it took too long, and was ended."""
+    output: str
+
+
+def run_python(arguments: Sequence[str | Path], *, seconds: float, folder: Path | None = None) -> Ended:
+    """Runs this very Python, in that folder, until it ends or the time is up."""
+    with tempfile.TemporaryFile() as output:  # a pipe would be kept open by what outlives the program
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            status = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            _end(process)
+        output.seek(0)
+        return Ended(status, output.read().decode(errors="replace"))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    with suppress(psutil.Error):
+        for started in psutil.Process(process.pid).children(recursive=True):
+            started.kill()
+    process.kill()
+    process.wait()
