@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from panotti_daemon import __version__
 from panotti_daemon.client import Client
 from panotti_daemon.desktop import clipboard
 from panotti_daemon.desktop.autostart import State, autostart_here
 from panotti_daemon.desktop.menu import Action, MenuEntry, tomorrow_morning
-from panotti_daemon.desktop.opening import open_path, show_in_folder
+from panotti_daemon.desktop.opening import Opener
 from panotti_daemon.errors import NotRunning, PanottiError
 from panotti_daemon.paths import Paths
 
@@ -36,6 +37,7 @@ class Actions:
         self._tell = tell
         self._close = close
         self._login_changed = login_changed
+        self._opener = Opener()
 
     async def perform(self, entry: MenuEntry) -> None:
         """Whatever goes wrong is told to the user."""
@@ -49,9 +51,9 @@ class Actions:
     async def _perform(self, entry: MenuEntry) -> None:
         match entry.action:
             case Action.OPEN if entry.target is not None:
-                open_path(entry.target)
+                await self._opener.open(Path(entry.target))
             case Action.SHOW_IN_FOLDER if entry.target is not None:
-                show_in_folder(entry.target)
+                await self._opener.show_in_folder(Path(entry.target))
             case Action.START_AT_LOGIN | Action.START_AT_LOGIN_NO_MORE:
                 here = autostart_here()
                 is_wished = entry.action is Action.START_AT_LOGIN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,9 @@ from pydantic import ValidationError
 from panotti_daemon.api.schemas import RuntimeInfo
 from panotti_daemon.errors import AlreadyRunning
 from panotti_daemon.paths import Paths
+
+RUNTIME_TEMPORARY = re.compile(r"\.daemon-[a-z0-9_]{8}")
+"""What the runtime file is called until it is whole."""
 
 
 @contextmanager

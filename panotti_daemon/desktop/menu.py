@@ -248,6 +248,8 @@ def _settings(status: Status | None, starts_at_login: bool | None) -> MenuEntry:
 def _plugin(plugin: PluginStatus | None, label: str) -> MenuEntry:
     is_on = plugin is not None and plugin.state != "disabled"
     action = Action.DISABLE_PLUGIN if is_on else Action.ENABLE_PLUGIN
+    if plugin and plugin.problem:
+        label = shortened(plugin.problem, LONGEST_STATUS)
     return MenuEntry(label, action, plugin.name if plugin else None, enabled=plugin is not None, checked=is_on)
 
 

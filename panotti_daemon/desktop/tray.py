@@ -16,7 +16,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -26,6 +25,7 @@ from panotti_daemon.client import Client
 from panotti_daemon.desktop import detached
 from panotti_daemon.desktop.actions import Actions, starts_at_login
 from panotti_daemon.desktop.menu import SEPARATOR, MenuEntry, View, view_of
+from panotti_daemon.desktop.session_bus import session_bus
 from panotti_daemon.errors import PanottiError, Unavailable
 from panotti_daemon.paths import Paths
 
@@ -70,7 +70,7 @@ def tray_possible(environment: Mapping[str, str]) -> str | None:
         return None
     if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
         return "there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set)."
-    if _speaks_dbus(environment) and _session_bus(environment) is None:
+    if _speaks_dbus(environment) and session_bus(environment) is None:
         return "there is no D-Bus session bus (DBUS_SESSION_BUS_ADDRESS is not set)."
     return None
 
@@ -168,7 +168,7 @@ class DbusTray(Tray):
         super().__init__(paths)
         from panotti_daemon.desktop.dbus_icon import DbusIcon
 
-        self._icon = DbusIcon("panotti", bus_address=_session_bus(os.environ))
+        self._icon = DbusIcon("panotti", bus_address=session_bus(os.environ))
 
     async def serve(self) -> None:
         """Raises Unavailable when the session bus is not there, or goes away."""
@@ -293,12 +293,3 @@ if sys.platform == "win32":
 def _speaks_dbus(environment: Mapping[str, str]) -> bool:
     """Not on macOS and Windows, nor for who asks for one of pystray's own backends."""
     return sys.platform not in ("darwin", "win32") and "PYSTRAY_BACKEND" not in environment
-
-
-def _session_bus(environment: Mapping[str, str]) -> str | None:
-    """The address of the session bus; systemd's socket stands even where nobody set the variable."""
-    address = environment.get("DBUS_SESSION_BUS_ADDRESS")
-    if address:
-        return address
-    socket = Path(environment.get("XDG_RUNTIME_DIR") or "/nonexistent", "bus")
-    return f"unix:path={socket}" if socket.is_socket() else None

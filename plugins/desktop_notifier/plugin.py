@@ -1,91 +1,68 @@
-"""Tells the user of transcripts and failures through the desktop's own notifications.
+"""Tells the user of transcripts, failures and what needs attention, through the desktop's own notifications.
 
-What comes closely together is gathered and told in one, so that a hundred files dropped together make a handful of
-notifications and not a hundred.
+What comes closely together is told in one, what comes in quiet hours is told in one when they are over, and what is no
+longer true is taken off the desktop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from desktop_notifier import Icon, Notification
-from desktop_notifier.main import get_backend_class
+from pydantic import AfterValidator
 
-from panotti_daemon.core.plugins import (
-    BaseModel,
-    ConfigDict,
-    Event,
-    Field,
-    Health,
-    NotificationCompleted,
-    PluginBase,
-    PluginError,
-    TranscriptionCompleted,
-)
+from panotti_daemon.core.plugins import BaseModel, ConfigDict, Event, Field, Health, NotificationCompleted, PluginBase
+
+from .errors import NoDesktop, NoServer
+from .news import WELCOME, Deed, Kind, News, folded, news_of, subject_of
+from .quiet_hours import QuietHours, checked_hours
+from .server import Memory, Server
+
+T = TypeVar("T")
 
 Status = Literal["accepted by the server", "no server"]
 
-SEND_SECONDS = 5.0
-CLOSE_SECONDS = 0.5
-EXCERPT_LETTERS = 160
-NAMES_SHOWN = 3
+QUIET_CHECK_SECONDS = 60.0
+"""The end of the quiet hours is looked for so often: the machine may sleep, or its clock be set."""
+MOST_SHOWN = 100
+"""So many notifications are remembered; no server tells of each that it has dropped."""
+
+COMPLETED = "desktop_notification.completed"
+SHOWN, HELD, WELCOMED = "shown", "held/", "welcomed"
+"""The keys of what is kept."""
 
 
-@dataclass(frozen=True)
-class News:
-    """What there is to tell of one recording."""
+class Shown(BaseModel):
+    """A notification that may still be on the desktop, and those of its subjects of which it is still true."""
 
-    recording_id: str
-    name: str
-    title: str
-    message: str
-    failed: bool = False
+    news: News
+    subjects: frozenset[str]
 
 
-class NoServer(Exception):
-    """Nobody shows notifications; the message says why"""
+class Kept(BaseModel):
+    """What outlives the daemon, so that a click still works, and what is no longer true can still be taken away."""
+
+    memory: Memory = Memory()
+    shown: list[Shown] = Field(default_factory=list)
 
 
-class Server:
-    """The desktop's notification server, through the backend of desktop-notifier. The class that the library puts
-    around it neither tells whether a notification was sent nor lets go of its connection."""
-
-    def __init__(self, icon: Path) -> None:
-        self._backend = get_backend_class()("Panotti", Icon(path=icon) if icon.is_file() else None)
-
-    async def show(self, title: str, message: str) -> None:
-        """Raises NoServer, or what the connection raises."""
-        if not await self._backend.get_capabilities():
-            raise NoServer("this system shows notifications of installed, signed programs only")
-        await self._backend.request_authorisation()
-        sent = asyncio.Event()
-        await self._backend.send(Notification(title, message, on_dispatched=sent.set))
-        if not sent.is_set():
-            raise NoServer("no notification server is running")
-
-    async def close(self) -> None:
-        bus: Any = getattr(self._backend, "bus", None)  # of D-Bus alone, and only once it is connected
-        if bus is None:
-            return
-        bus.disconnect()
-        with suppress(Exception):  # it may have gone in its own way
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await bus.wait_for_disconnect()
+class Told(NamedTuple):
+    status: Status
+    news: News
+    """The notification; of several, if they were told together."""
 
 
 class Plugin(PluginBase):
     class Config(BaseModel):
         model_config = ConfigDict(extra="forbid", frozen=True)
 
-        enabled: bool = True
+        level: Literal["all", "failures", "none"] = "all"
         show_text: bool = True
         """The first words of the transcript; lock screens may show them to others."""
+        quiet_hours: Annotated[str, AfterValidator(checked_hours)] | None = None
+        """Local time, as in `22:00-07:00`."""
         together_seconds: float = Field(1.5, ge=0)
         """What comes within this time of the first is told with it."""
         pause_seconds: float = Field(10.0, ge=0)
@@ -94,52 +71,69 @@ class Plugin(PluginBase):
     config: Config
 
     async def initialize(self) -> None:
-        self._server: Server | None = None
-        self._waiting: list[tuple[News, asyncio.Future[Status]]] = []
-        self._teller: asyncio.Task[None] | None = None
+        self._server = Server(self.context.resources / "icons" / "panotti.png", self._clicked, self._dismissed)
+        self._quiet = QuietHours.parse(self.config.quiet_hours) if self.config.quiet_hours else None
+        self._waiting: list[tuple[News, asyncio.Future[Told]]] = []
         self._last_told = float("-inf")
-        self._trouble = ""
+        self._shown: dict[str, Shown] = {}
+        self._health = Health()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._teller: asyncio.Task[None] | None = None
+        self._recalled = asyncio.Event()
+        self._holding = asyncio.Event()
+        self._start(self._begin())
 
     async def handle(self, event: Event) -> list[Event]:
-        news = self._news(event)
-        if news is None or not self.config.enabled:
+        await self._recalled.wait()
+        subject = subject_of(event)
+        news = news_of(event, show_text=self.config.show_text)
+        if news is None or not self._is_wanted(news):
+            await self._withdraw(subject)
             return []
-        told: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
-        self._waiting.append((news, told))
-        if self._teller is None or self._teller.done():
-            self._teller = asyncio.create_task(self._tell())
-        payload = NotificationCompleted(status=await told, title=news.title, recordings=[news.recording_id])
-        return [self.create_child_event(event, "desktop_notification.completed", payload)]
+        if self._quiet_until():
+            await self._withdraw(subject)
+            await self._hold(news)
+            return []
+        told = await self._tell(news)
+        await self._withdraw(subject, but=told.news.subject)
+        return [self.create_child_event(event, COMPLETED, _completed(told.status, told.news, news))]
 
     async def health(self) -> Health:
-        return Health(ok=not self._trouble, message=self._trouble)
+        return self._health
 
     async def shutdown(self) -> None:
-        if self._teller:
-            self._teller.cancel()
-            await asyncio.gather(self._teller, return_exceptions=True)
-        await self._disconnect()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.close()
 
-    def _news(self, event: Event) -> News | None:
-        if event.name.endswith(".error"):
-            error = event.read(PluginError)
-            name = Path(error.path).name if error.path else error.plugin
-            return News(error.recording_id or error.event_id, name, f"{name} failed", error.message, failed=True)
-        done = event.read(TranscriptionCompleted)
-        name = done.recording.title
-        if done.transcription.status == "no_speech":
-            return News(done.recording.id, name, f"No speech in {name}", "There was nothing to transcribe.")
-        length = _length(done.metadata.duration)
-        if done.transcription.status == "restored":
-            return News(done.recording.id, name, f"The transcript of {name} is back", length)
-        excerpt = done.metadata.excerpt if self.config.show_text else ""
-        if len(excerpt) > EXCERPT_LETTERS:
-            excerpt = excerpt[:EXCERPT_LETTERS].rsplit(" ", 1)[0] + " …"
-        message = f"{length}, {done.metadata.words} words" + (f"\n“{excerpt}”" if excerpt else "")
-        return News(done.recording.id, name, f"{name} is transcribed", message)
+    async def _begin(self) -> None:
+        try:
+            await self._recall()
+        finally:
+            self._recalled.set()
+        if self.config.level == "all":
+            await self._welcome()
+        await self._tell_held()
 
-    async def _tell(self) -> None:
-        """Waits for what belongs together, then sends one notification for all of it."""
+    def _is_wanted(self, news: News) -> bool:
+        match self.config.level:
+            case "all":
+                return True
+            case "failures":
+                return news.kind is not Kind.DONE
+            case "none":
+                return False
+
+    async def _tell(self, news: News) -> Told:
+        """Together with what comes within a moment."""
+        told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        self._waiting.append((news, told))
+        if self._teller is None or self._teller.done():
+            self._teller = self._start(self._tell_waiting())
+        return await told
+
+    async def _tell_waiting(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
             pause = self._last_told + self.config.pause_seconds - loop.time()
@@ -150,58 +144,153 @@ class Plugin(PluginBase):
             if not waiting:
                 continue
             self._last_told = loop.time()
-            status = await self._send(_folded([news for news, _ in waiting]))
+            latest = {news.subject: news for news, _ in waiting}
+            showing = self._start(self._show(folded([*latest.values()]), frozenset(latest)))
+            await asyncio.wait([showing])
             for _, told in waiting:
                 if not told.done():
-                    told.set_result(status)
+                    _pass_on(showing, told)
 
-    async def _send(self, news: News) -> Status:
-        self._trouble = _why_no_server()
-        if self._trouble:
-            return "no server"
-        self._server = self._server or Server(self.context.resources / "icons" / "panotti.png")
+    async def _show(self, news: News, subjects: frozenset[str]) -> Told:
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await self._server.show(news.title, news.message)
+            await self._server.show(news)
+        except NoDesktop as error:  # that is how it is on a server: nothing to be mended
+            self._health = Health(message=str(error))
+            return Told("no server", news)
         except Exception as error:  # whatever D-Bus, Cocoa or WinRT come up with
-            self._trouble = str(error) if isinstance(error, NoServer) else f"no notification server answers ({error!r})"
-            # an interface that went away would otherwise be talked to for ever
-            await self._disconnect()
-            return "no server"
-        return "accepted by the server"
+            trouble = str(error) if isinstance(error, NoServer) else f"no notification server answers ({error!r})"
+            self._health = Health(ok=False, message=trouble)
+            return Told("no server", news)
+        self._health = Health()
+        self._shown.pop(news.subject, None)
+        without_text = news.model_copy(update={"message": ""})
+        self._shown[news.subject] = Shown(news=without_text, subjects=subjects)
+        for oldest in [*self._shown][:-MOST_SHOWN]:
+            del self._shown[oldest]
+        await self._keep()
+        return Told("accepted by the server", news)
 
-    async def _disconnect(self) -> None:
-        server, self._server = self._server, None
-        if server:
-            await server.close()
+    async def _withdraw(self, subject: str, but: str = "") -> None:
+        """What was told of a subject is no longer true."""
+        if await self.get_state(HELD + subject):
+            await self.delete_state(HELD + subject)
+        concerned = [s for s in self._shown.values() if subject in s.subjects and s.news.subject != but]
+        for shown in concerned:
+            subjects = shown.subjects - {subject}
+            if subjects:
+                self._shown[shown.news.subject] = Shown(news=shown.news, subjects=subjects)
+            else:
+                del self._shown[shown.news.subject]
+                await self._server.clear(shown.news.subject)
+        if concerned:
+            await self._keep()
+
+    async def _welcome(self) -> None:
+        """Once for each home, as soon as there is somebody to show it."""
+        if self._quiet_until() or await self.get_state(WELCOMED):
+            return
+        told = await self._show(WELCOME, frozenset())
+        if told.status == "accepted by the server":
+            await self.update_state(WELCOMED, True)
+
+    def _quiet_until(self) -> datetime | None:
+        return self._quiet.end_of(self.context.clock.now()) if self._quiet else None
+
+    async def _hold(self, news: News) -> None:
+        await self.update_state(HELD + news.subject, news.model_dump(mode="json"))
+        self._holding.set()
+
+    async def _tell_held(self) -> None:
+        """What was not told in quiet hours, once they are over."""
+        while True:
+            self._holding.clear()
+            held = await self.list_state(HELD)
+            if not held:
+                await self._holding.wait()
+            elif end := self._quiet_until():
+                left = end - self.context.clock.now()
+                await asyncio.sleep(min(left / timedelta(seconds=1), QUIET_CHECK_SECONDS))
+            else:
+                await asyncio.gather(*(self._tell_late(News.model_validate(news)) for news in held.values()))
+
+    async def _tell_late(self, news: News) -> None:
+        if self._is_wanted(news):
+            told = await self._tell(news)
+            await self._publish(_completed(told.status, told.news, news), news)
+        await self.delete_state(HELD + news.subject)
+
+    def _clicked(self, subject: str, deed: Deed | None) -> None:
+        if shown := self._shown.pop(subject, None):
+            self._start(self._do(deed or shown.news.click, shown.news))
+
+    def _dismissed(self, subject: str) -> None:
+        if self._shown.pop(subject, None):
+            self._start(self._keep())
+
+    async def _do(self, deed: Deed | None, news: News) -> None:
+        try:
+            match deed:
+                case Deed.OPEN if news.path:
+                    await self.context.desktop.open(news.path)
+                case Deed.SHOW if news.path:
+                    await self.context.desktop.show_in_folder(news.path)
+                case Deed.RETRY:
+                    for recording in news.recordings:
+                        await self.context.requests.retry_recording(recording)
+        except Exception as error:  # what a person asked for has nobody else to fail to
+            self.context.log.warning("a click came to nothing", deed=deed, reason=str(error))
+        await self._keep()
+        await self._publish(_completed("clicked", news, news), news)
+
+    async def _publish(self, payload: NotificationCompleted, about: News) -> None:
+        await self.publish(
+            Event.create(
+                COMPLETED,
+                payload,
+                correlation_id=about.correlation_id,
+                cause_id=about.event_id,
+                source_plugin=self.manifest.name,
+                created_at=self.context.clock.now(),
+            )
+        )
+
+    async def _recall(self) -> None:
+        kept = Kept.model_validate(await self.get_state(SHOWN, {}))
+        if not kept.shown:
+            return
+        try:
+            if await self._server.recall(kept.memory, [shown.news for shown in kept.shown]):
+                self._shown = {shown.news.subject: shown for shown in kept.shown}
+        except Exception as error:  # as in _show: then there is nothing left to be clicked, either
+            self.context.log.info("earlier notifications are forgotten", reason=str(error))
+
+    async def _keep(self) -> None:
+        kept = Kept(memory=self._server.memory, shown=[*self._shown.values()])
+        await self.update_state(SHOWN, kept.model_dump(mode="json"))
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.context.log.error("notifications stumbled", exc_info=error)
 
 
-def _folded(news: list[News]) -> News:
-    if len(news) == 1:
-        return news[0]
-    failed = [n for n in news if n.failed]
-    done = [n for n in news if not n.failed]
-    titles = []
-    if done:
-        titles.append(f"{len(done)} transcript{'s' * (len(done) > 1)} ready")
-    if failed:
-        titles.append(f"{len(failed)} recording{'s' * (len(failed) > 1)} failed")
-    lines = [f"{n.name}: {n.message}" if n.failed else n.name for n in (*failed, *done)][:NAMES_SHOWN]
-    if len(news) > NAMES_SHOWN:
-        lines.append(f"and {len(news) - NAMES_SHOWN} more")
-    return News("", "", ", ".join(titles), "\n".join(lines), failed=bool(failed))
+def _pass_on(ended: asyncio.Task[T], waiting: asyncio.Future[T]) -> None:
+    """What a task came to, to somebody who waits for it."""
+    if ended.cancelled():
+        waiting.cancel()
+    elif error := ended.exception():
+        waiting.set_exception(error)
+    else:
+        waiting.set_result(ended.result())
 
 
-def _length(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _why_no_server() -> str:
-    """desktop-notifier takes a missing session bus for success, so look before."""
-    if sys.platform != "linux" or os.environ.get("DBUS_SESSION_BUS_ADDRESS"):
-        return ""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime, "bus").exists():
-        return ""
-    return "there is no desktop session to show notifications in"
+def _completed(
+    status: Literal["accepted by the server", "no server", "clicked"], shown: News, about: News
+) -> NotificationCompleted:
+    return NotificationCompleted(status=status, title=shown.title, recordings=list(about.recordings))

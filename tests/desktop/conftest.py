@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.desktop.desktop import INSTALL, Desktop, missing_programs
+from tests.desktop.notification_server import Bus
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +31,15 @@ def own_desktop(_desktop_programs: None, tmp_path: Path) -> Iterator[Desktop]:
     """For tests that take parts of a desktop away."""
     with Desktop(tmp_path / "home") as running:
         yield running
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Iterator[Bus]:
+    if shutil.which("dbus-daemon") is None:
+        pytest.skip(f"needs dbus-daemon: {INSTALL}")
+    running = Bus(tmp_path)
+    yield running
+    running.stop()
 
 
 @pytest.fixture

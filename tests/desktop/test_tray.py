@@ -278,15 +278,18 @@ def test_quit_without_a_daemon_ends_the_tray(desktop: Desktop, start_tray: Start
 def test_folders_are_opened_by_the_desktop(
     desktop: Desktop, daemon: ScriptedDaemon, start_tray: StartTray, tmp_path: Path
 ) -> None:
-    daemon.show(status(folders=[FolderStatus(path="/my recordings", output="/my transcripts", state="watching")]))
+    recordings, transcripts = tmp_path / "my recordings", tmp_path / "my transcripts"
+    for folder in (recordings, transcripts):
+        folder.mkdir()
+    daemon.show(status(folders=[FolderStatus(path=str(recordings), output=str(transcripts), state="watching")]))
     start_tray()
     item = desktop.tray_item()
     wait_for(lambda: item.row("Open recordings folder").enabled, "the folders are known")
     opened = tmp_path / "opened"
     item.click("Open recordings folder")
-    wait_for(lambda: opened.exists() and opened.read_text() == "/my recordings", "the recordings were opened")
+    wait_for(lambda: opened.exists() and opened.read_text() == str(recordings), "the recordings were opened")
     item.activate()
-    wait_for(lambda: opened.read_text() == "/my transcripts", "the transcripts were opened")
+    wait_for(lambda: opened.read_text() == str(transcripts), "the transcripts were opened")
 
 
 def test_a_panel_that_asks_for_more_than_a_socket_holds_gets_it_all(

@@ -196,6 +196,12 @@ def test_notifications_and_plugins_are_check_marks() -> None:
     ]
 
 
+def test_a_plugin_with_a_problem_says_so_in_its_row() -> None:
+    unwell = PluginStatus(name="hello", state="running", problem="The plugin hello is not well: no network")
+    (row,) = submenu(menu_for(status(plugins=[unwell])), "Plugins")
+    assert (row.label, row.action) == ("The plugin hello is not well: no network", Action.DISABLE_PLUGIN)
+
+
 @pytest.mark.parametrize(("output", "opened"), [("/out", "/out"), ("beside", "/in")])
 def test_the_folders_are_those_of_the_first_watched_one(output: str, opened: str) -> None:
     menu = menu_for(status(folders=[FolderStatus(path="/in", output=output, state="watching")]))
