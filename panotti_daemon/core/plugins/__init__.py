@@ -4,12 +4,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from panotti_daemon.core.events.models import Event
 from panotti_daemon.core.events.types import (
+    Attention,
+    CleanedFile,
+    CleanupCompleted,
     EventContext,
     EventPriority,
     NotificationCompleted,
     Payload,
     PluginError,
+    PluginRests,
     RecordingData,
+    RecordingForgotten,
     RecordingKnown,
     RecordingReady,
     TranscriptionCompleted,
@@ -18,29 +23,40 @@ from panotti_daemon.core.events.types import (
     TranscriptionProgress,
 )
 from panotti_daemon.core.plugins.interface import Health, PluginBase
-from panotti_daemon.core.plugins.protocol import Context
-from panotti_daemon.errors import PermanentError, Unavailable
-from panotti_daemon.models.recording.models import Recording
+from panotti_daemon.core.plugins.protocol import Context, Library
+from panotti_daemon.core.plugins.secrets import Secret
+from panotti_daemon.errors import MediaError, PanottiError, PermanentError, Unavailable
+from panotti_daemon.models.recording.models import FinishedFile, Recording
 from panotti_daemon.models.transcript.models import Transcript, Transcription, TranscriptStatus
 
 __all__ = [
+    "Attention",
     "BaseModel",
+    "CleanedFile",
+    "CleanupCompleted",
     "ConfigDict",
     "Context",
     "Event",
     "EventContext",
     "EventPriority",
     "Field",
+    "FinishedFile",
     "Health",
+    "Library",
+    "MediaError",
     "NotificationCompleted",
+    "PanottiError",
     "Payload",
     "PermanentError",
     "PluginBase",
     "PluginError",
+    "PluginRests",
     "Recording",
     "RecordingData",
+    "RecordingForgotten",
     "RecordingKnown",
     "RecordingReady",
+    "Secret",
     "Transcript",
     "TranscriptStatus",
     "Transcription",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +14,9 @@ from panotti_daemon.core.events.types import Payload
 from panotti_daemon.core.plugins.manifest import Manifest
 from panotti_daemon.core.plugins.protocol import Context
 from panotti_daemon.errors import PermanentError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Ports(Protocol):
     async def announce(self, announcement: Announcement) -> None: ...
 
     def heartbeat(self, plugin: str, event_id: str) -> None: ...
+
+    async def run_blocking(self, plugin: str, function: Callable[[], T]) -> T: ...
 
     async def get_state(self, plugin: str, key: str) -> Any: ...
 
@@ -87,6 +93,11 @@ class PluginBase:
     def is_alive(self, event: Event) -> None:
         """Call it while a long `handle` makes progress, so that it is not taken for hung."""
         self._ports.heartbeat(self.manifest.name, event.id)
+
+    async def run_blocking(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs what would block the daemon, such as file operations or a long computation, in a thread of its own. A
+        handler that is ended does not wait for it: the function ends by itself, and its result is dropped."""
+        return await self._ports.run_blocking(self.manifest.name, partial(function, *args, **kwargs))
 
     async def get_state(self, key: str, default: Any = None) -> Any:
         value = await self._ports.get_state(self.manifest.name, key)

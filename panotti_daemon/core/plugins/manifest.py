@@ -10,8 +10,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from panotti_daemon.core.events.handlers import Subscription
 from panotti_daemon.errors import ManifestError
-from panotti_daemon.explain import dotted, explain
+from panotti_daemon.explain import dotted, explain_all
 
 API_VERSION = 1
 """Of what `panotti_daemon.core.plugins` offers; a plugin made for another one is refused."""
@@ -56,17 +57,39 @@ class Manifest(BaseModel):
     max_attempts: int = Field(3, ge=1, le=100)
     concurrency: int = Field(1, ge=1, le=1000)
     retry_seconds: float = Field(5.0, ge=0, le=3600)
+    """Before the second attempt."""
+    retry_factor: float = Field(2.0, ge=1, le=10)
+    """How much longer each pause is than the one before."""
+    retry_longest_seconds: float = Field(600.0, gt=0, le=86400)
+    retry_jitter: float = Field(0.2, ge=0, le=1)
+    """The part of a pause by which it is shorter or longer at random."""
     silence_seconds: float = Field(600.0, gt=0)
     config: dict[str, Any] = {}
 
+    def subscription(self) -> Subscription:
+        return Subscription(
+            name=self.name,
+            patterns=self.subscribes,
+            max_attempts=self.max_attempts,
+            concurrency=self.concurrency,
+            retry_seconds=self.retry_seconds,
+            retry_factor=self.retry_factor,
+            retry_longest_seconds=self.retry_longest_seconds,
+            retry_jitter=self.retry_jitter,
+            silence_seconds=self.silence_seconds,
+        )
+
 
 def read_manifest(folder: Path) -> Manifest:
-    """Raises ManifestError naming file, key and what was expected."""
+    """Raises ManifestError naming the file, each wrong key and what was expected."""
     file = folder / MANIFEST
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ManifestError(f"{file} cannot be read: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ManifestError(f"{file}{line}: is not YAML: {error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ManifestError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -78,8 +101,8 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        key, what = explain(error, Manifest)
-        raise ManifestError(f"{file}: {dotted(key)}: {what}") from error
+        mistakes = [f"{dotted(key)}: {what}" for key, what in explain_all(error, Manifest)]
+        raise ManifestError(f"{file}: {'; '.join(mistakes)}") from error
     if manifest.name != folder.name:
         raise ManifestError(f"{file}: name: must be the folder's, {folder.name!r} (it is {manifest.name!r})")
     return manifest

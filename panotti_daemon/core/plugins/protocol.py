@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from structlog.stdlib import BoundLogger
 
 from panotti_daemon.clock import Clock
-from panotti_daemon.models.recording.models import Recording
+from panotti_daemon.models.recording.models import FinishedFile, Recording
 from panotti_daemon.models.transcript.models import Transcript, Transcription
 
 OnProgress = Callable[[float, float | None], None]
@@ -53,6 +54,61 @@ class Outputs(Protocol):
         """Writes only what is missing for the folder of a file with known content; returns what it wrote."""
 
 
+class Library(Protocol):
+    """The finished recordings, for who keeps order among them."""
+
+    roots: tuple[Path, ...]
+    """The watched folders and those of their transcripts."""
+
+    async def finished(self) -> Sequence[FinishedFile]:
+        """What stands in its folder and is transcribed, the oldest transcript first; copies are not among them."""
+
+    lock: asyncio.Lock
+    """Held by who moves recordings."""
+
+    async def bytes_below(self, folder: Path) -> int:
+        """What the files in and below a folder amount to, those that were archived there not counted."""
+
+    async def doubt(self, file: FinishedFile) -> str | None:
+        """Why its transcript may not be all that is left of it; None: its files were read from disk again, and are
+        whole."""
+
+    def content_hash(self, file: BinaryIO) -> str:
+        """As in `FinishedFile`, of an open file; reads all of it, in a thread. Raises InterruptedError when the daemon
+        is to stop."""
+
+    def is_being_written(self, path: Path) -> bool:
+        """Whether another program is seen to have it open for writing."""
+
+    async def archive(self, path: Path, size: int, mtime_ns: int, original: FinishedFile) -> None:
+        """What is about to appear at `path` belongs to this recording, and is no candidate for transcription."""
+
+    async def unarchive(self, path: Path) -> None:
+        """Takes that back."""
+
+    async def note(self, file: FinishedFile, reason: str, *, present: bool) -> None:
+        """What the ledger shall say of a file that was taken away or brought back; its state stays."""
+
+
+class Media(Protocol):
+    async def encode(self, source: Path, target: Path, codec: Literal["flac", "opus"]) -> None:
+        """Writes a recording's sound to a new file, in a process of its own, and verifies it: FLAC sample by sample,
+        Opus by its length. Raises MediaError where that would lose anything, SourceUnavailable, EngineError."""
+
+
+class Requests(Protocol):
+    async def retry_recording(self, recording_id: str) -> int:
+        """Tries again what failed or waits, as a person asks for it; returns how many things that changed."""
+
+
+class Desktop(Protocol):
+    async def open(self, path: Path) -> None:
+        """In the program that the user has for it. Raises OSError, also for what is gone."""
+
+    async def show_in_folder(self, path: Path) -> None:
+        """Its folder, with the file selected where the desktop can do that. Raises OSError, also for what is gone."""
+
+
 @dataclass(frozen=True)
 class Context:
     """Given to each plugin; the only way to reach anything."""
@@ -61,10 +117,14 @@ class Context:
     transcriber: Transcriber
     transcripts: Transcripts
     outputs: Outputs
+    library: Library
+    media: Media
+    requests: Requests
+    desktop: Desktop
     clock: Clock
     log: BoundLogger
     """Bound to the plugin's name. Never log what was said in a recording."""
     data: Path
-    """A folder of the plugin's own; made when first used."""
+    """A folder of the plugin's own, for it to make when it needs one."""
     resources: Path
     """Panotti's icons and the like."""

@@ -2,95 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from textwrap import dedent
-from typing import Any, cast
+from typing import Any
 
 import pytest
-import structlog
-import yaml
 
 from panotti_daemon.core.events.models import Event
-from panotti_daemon.core.plugins.manager import PluginManager
-from panotti_daemon.core.plugins.protocol import Context
 from panotti_daemon.settings import PluginSettings
-from tests.unit.core.events.scene import Scene, eventually, scene
-
-
-@pytest.fixture(autouse=True)
-def seen() -> Iterator[list[str]]:
-    """What plugins noted: they find it as `sys.panotti_seen`."""
-    noted: list[str] = []
-    sys.panotti_seen = noted  # type: ignore[attr-defined]
-    yield noted
-    del sys.panotti_seen  # type: ignore[attr-defined]
-
-
-def plugin(
-    parent: Path,
-    name: str,
-    body: str = "",
-    *,
-    before: str = "",
-    files: dict[str, str] | None = None,
-    **manifest: Any,
-) -> Path:
-    """Makes a plugin's folder; `body` stands in its class."""
-    folder = parent / name
-    folder.mkdir(parents=True)
-    keys = {"name": name, "version": "1.0.0", "api_version": 1, "description": "A test."}
-    (folder / "plugin.yaml").write_text(yaml.safe_dump(keys | manifest))
-    lines = [
-        "import asyncio, sys",
-        "from panotti_daemon.core.plugins import *",
-        dedent(before),
-        f"note = lambda what: sys.panotti_seen.append('{name} ' + what)",
-        "class Plugin(PluginBase):",
-        "    async def initialize(self): note('initialize')",
-        "    async def handle(self, event): note(event.name)",
-        "    async def shutdown(self): note('shutdown')",
-        *("    " + line for line in dedent(body).splitlines()),
-    ]
-    (folder / "plugin.py").write_text("\n".join(lines))
-    for file, content in (files or {}).items():
-        (folder / file).write_text(dedent(content))
-    return folder
-
-
-def context(name: str) -> Context:
-    nothing = cast(Any, None)
-    return Context(nothing, nothing, nothing, nothing, nothing, structlog.get_logger(name), Path(), Path())
-
-
-@asynccontextmanager
-async def managed(
-    tmp_path: Path, *folders: Path, settings: dict[str, PluginSettings] | None = None, **options: float
-) -> AsyncIterator[tuple[PluginManager, Scene]]:
-    async with scene(tmp_path / "panotti.db") as s:
-        manager = PluginManager(s.bus, s.database, context, settings or {}, folders, **options)
-        manager.register()
-        await manager.start()
-        try:
-            yield manager, s
-        finally:
-            await s.bus.stop(grace_seconds=0)
-            await manager.stop()
-
-
-def outcome(tmp_path: Path, *folders: Path, **options: Any) -> dict[str, tuple[str, str | None]]:
-    """State and reason of each plugin once all have started."""
-
-    async def main() -> dict[str, tuple[str, str | None]]:
-        async with managed(tmp_path, *folders or (tmp_path / "plugins",), **options) as (manager, _):
-            return {name: (record.state.value, record.reason) for name, record in manager.records.items()}
-
-    return asyncio.run(main())
-
-
-RUNNING = ("running", None)
+from tests.unit.core.events.scene import eventually
+from tests.unit.core.plugins.managed import RUNNING, managed, outcome, plugin
 
 
 def test_plugins_start_get_their_events_and_stop(tmp_path: Path, seen: list[str]) -> None:
@@ -116,6 +36,7 @@ def test_the_first_of_two_with_one_name_wins_bundled_before_the_users(tmp_path: 
         async with managed(tmp_path, tmp_path / "bundled", tmp_path / "missing", tmp_path / "user") as (manager, _):
             assert list(manager.records) == ["same", "own"]
             assert manager.records["same"].folder == first
+            assert manager.records["same"].hidden == [tmp_path / "user" / "same"]
 
     asyncio.run(main())
 
@@ -166,12 +87,12 @@ def test_a_plugin_starts_after_those_it_depends_on_and_stops_before_them(tmp_pat
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        ({}, "it needs the plugin missing >=1, which is not there"),
-        ({"missing": {"version": "0.9"}}, "it needs missing >=1, and 0.9 is there"),
-        ({"missing": {"enabled": False}}, "it needs missing, which is disabled: see there"),
+        ({}, "needy -> missing >=1, which is not there"),
+        ({"missing": {"version": "0.9"}}, "needy -> missing >=1, and 0.9 is there"),
+        ({"missing": {"enabled": False}}, "needy -> missing, which is disabled"),
         (
             {"missing": {"config": {"unknown": 1}}},
-            "it needs missing, which is failed: settings: plugins.missing.config.unknown: there is no such key; "
+            "needy -> missing, which is failed: settings: plugins.missing.config.unknown: there is no such key; "
             "allowed: ",
         ),
     ],
@@ -184,7 +105,7 @@ def test_a_dependency_that_is_not_to_be_had_is_said_so(
     for name, manifest in other.items():
         plugin(tmp_path / "plugins", name, **manifest)
     found = outcome(tmp_path)
-    assert found["needy"] == ("failed", reason)
+    assert found["needy"] == ("failed", f"cannot start: {reason}")
     assert found["fine"] == RUNNING
 
 
@@ -194,23 +115,29 @@ def test_a_circle_fails_with_what_depends_on_it_and_nothing_else(tmp_path: Path)
     plugin(tmp_path / "plugins", "itself", dependencies={"itself": ">=1"})
     found = outcome(tmp_path)
     assert {name for name, (state, _) in found.items() if state == "running"} == {"fine", "below"}
-    assert "its dependencies form a circle: " in str(found["b"][1])
-    assert found["itself"][1] == "its dependencies form a circle: itself -> itself"
-    assert str(found["outside"][1]).startswith("it needs a, which is failed: its dependencies form a circle")
+    assert found["b"][1] == "cannot start: b -> c -> a -> b, which is a circle"
+    assert found["itself"][1] == "cannot start: itself -> itself, which is a circle"
+    assert found["outside"][1] == "cannot start: outside -> a -> b -> c -> a, which is a circle"
 
 
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        ({"before": "import no_such_module"}, "ModuleNotFoundError: No module named 'no_such_module'"),
-        ({"before": "sys.exit(3)"}, "SystemExit: 3"),
-        ({"before": "raise KeyboardInterrupt"}, "KeyboardInterrupt"),
-        ({"before": "this is no python"}, "SyntaxError: invalid syntax (plugin.py, line 3)"),
-        ({"body": "def __init__(self, *a): sys.exit()"}, "SystemExit"),
-        ({"body": "async def initialize(self): raise ValueError('no luck')"}, "ValueError: no luck"),
-        ({"body": "async def initialize(self): sys.exit()"}, "It raised SystemExit, which a plugin must not do"),
+        ({"before": "import no_such_module"}, "plugin.py:3: ModuleNotFoundError: No module named 'no_such_module'"),
+        ({"before": "sys.exit(3)"}, "plugin.py:3: SystemExit: 3"),
+        ({"before": "raise KeyboardInterrupt"}, "plugin.py:3: KeyboardInterrupt"),
+        ({"before": "this is no python"}, "plugin.py:3: SyntaxError: invalid syntax"),
+        ({"body": "def __init__(self, *a): sys.exit()"}, "plugin.py:9: SystemExit"),
+        ({"body": "async def initialize(self): raise ValueError('no luck')"}, "plugin.py:9: ValueError: no luck"),
+        (
+            {"body": "async def initialize(self): sys.exit()"},
+            "plugin.py:9: It raised SystemExit, which a plugin must not do",
+        ),
         ({"body": "async def initialize(self): raise asyncio.CancelledError"}, "It cancelled itself"),
-        ({"body": "async def initialize(self): raise TimeoutError('the server')"}, "TimeoutError: the server"),
+        (
+            {"body": "async def initialize(self): raise TimeoutError('the server')"},
+            "plugin.py:9: TimeoutError: the server",
+        ),
         ({"body": "async def initialize(self): await asyncio.Event().wait()"}, "initialize() took longer than 0.2 s"),
         (
             {"body": "class Config(BaseModel):\n    days: int = Field(1, ge=1)", "config": {"days": 0}},
@@ -222,7 +149,9 @@ def test_one_bad_plugin_keeps_no_other_from_running(tmp_path: Path, broken: dict
     plugin(tmp_path / "plugins", "broken", **broken)
     plugin(tmp_path / "plugins", "fine")
     found = outcome(tmp_path, initialize_seconds=0.2)
-    assert found == {"broken": ("failed", reason), "fine": RUNNING}
+    state, why = found["broken"]
+    assert found["fine"] == RUNNING
+    assert (state, str(why).removeprefix(f"{tmp_path / 'plugins' / 'broken'}/")) == ("failed", reason)
 
 
 def test_a_plugin_without_its_class_or_file_is_said_so(tmp_path: Path) -> None:

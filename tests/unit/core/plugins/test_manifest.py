@@ -96,7 +96,7 @@ def test_a_subscription_must_be_able_to_match(tmp_path: Path, pattern: str) -> N
     [
         ("", "must hold keys such as `name: example`"),
         ("- a", "must hold keys such as `name: example`"),
-        ("a: [", "is not YAML: "),
+        ("a: 1\nb: [", ":2: is not YAML: "),
     ],
 )
 def test_what_is_no_manifest_at_all_is_said_so(tmp_path: Path, content: str, message: str) -> None:

@@ -1,0 +1,124 @@
+"""What the user wants of the plugins: in the settings, and by command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from panotti_daemon.errors import SettingsError
+from panotti_daemon.paths import Paths
+from panotti_daemon.settings import PluginSettings, Sources, merge, origin, read_sources
+
+NOTE = "# Written by `panotti plugins`. It stands above config.yaml and below the environment.\n"
+
+
+class Wishes:
+    """Those that a program states; what a command adds is kept in memory."""
+
+    def __init__(self, settings: Mapping[str, PluginSettings] | None = None) -> None:
+        self._stated = dict(settings or {})
+        self._by_command: dict[str, dict[str, Any]] = {}
+
+    def names(self) -> list[str]:
+        """The plugins that somebody named in the settings."""
+        return sorted(self._stated)
+
+    def of(self, plugin: str) -> PluginSettings:
+        stated, command = self._stated.get(plugin, PluginSettings()), self._by_command.get(plugin, {})
+        config = stated.config | command.get("config", {})
+        return PluginSettings(enabled=command.get("enabled", stated.enabled), config=config)
+
+    def origin(self, plugin: str, *key: str) -> str | None:
+        """Where a value was written that is the user's."""
+        return "settings" if _get(self.of(plugin).model_dump(exclude_none=True), key) is not None else None
+
+    def get(self, plugin: str, *key: str) -> Any:
+        """What holds; None: nothing was said."""
+        return _get(self.of(plugin).model_dump(), key)
+
+    def by_command(self, plugin: str) -> dict[str, Any]:
+        return dict(self._by_command.get(plugin, {}))
+
+    def wish(self, plugin: str, key: str, value: Any) -> None:
+        """Adds to what commands said. Raises SettingsError, also where the environment says otherwise."""
+        parts = {(key, part): inner for part, inner in value.items()} if isinstance(value, dict) else {(key,): value}
+        for path, wished in parts.items():
+            where = self.origin(plugin, *path)
+            if where and where.startswith("environment") and self.get(plugin, *path) != wished:
+                raise SettingsError(f"{where} says otherwise, and stands above commands: unset it first.")
+        self.keep(plugin, self.by_command(plugin) | {key: value})
+
+    def keep(self, plugin: str, wish: Mapping[str, Any]) -> None:
+        """Replaces what commands said of a plugin before. Raises SettingsError."""
+        self._by_command[plugin] = dict(wish)
+
+    def refresh(self) -> None:
+        """Takes in what was written meanwhile. Raises SettingsError."""
+
+
+class StoredWishes(Wishes):
+    """Those of the settings files; what a command adds stands in `plugins.d/NAME.yaml`."""
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__()
+        self._paths = paths
+        self._sources: Sources = {}
+        self.refresh()
+
+    def names(self) -> list[str]:
+        files = self._paths.plugin_settings
+        written = [values.get("plugins") for file, values in self._sources.items() if Path(file).parent != files]
+        return sorted({name for plugins in written if isinstance(plugins, Mapping) for name in plugins})
+
+    def origin(self, plugin: str, *key: str) -> str | None:
+        return origin(["plugins", plugin, *key], self._sources)
+
+    def by_command(self, plugin: str) -> dict[str, Any]:
+        written = self._sources.get(str(self._file(plugin)), {})
+        return dict(_get(written, ("plugins", plugin)) or {})
+
+    def keep(self, plugin: str, wish: Mapping[str, Any]) -> None:
+        file = self._file(plugin)
+        before = self.by_command(plugin)
+        self._write(file, wish)
+        try:
+            self.refresh()
+        except SettingsError:
+            self._write(file, before)
+            self.refresh()
+            raise
+
+    def refresh(self) -> None:
+        sources = read_sources(self._paths)
+        self._stated = dict(merge(sources, self._paths).plugins)
+        self._sources = sources
+
+    def _file(self, plugin: str) -> Path:
+        return self._paths.plugin_settings / f"{plugin}.yaml"
+
+    def _write(self, file: Path, wish: Mapping[str, Any]) -> None:
+        try:
+            if not wish:
+                file.unlink(missing_ok=True)
+                return
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary = file.with_suffix(".tmp")
+            with temporary.open("w", encoding="utf-8") as written:
+                written.write(NOTE + yaml.safe_dump(dict(wish), sort_keys=False, allow_unicode=True))
+                written.flush()
+                os.fsync(written.fileno())
+            temporary.replace(file)
+        except (OSError, yaml.YAMLError) as error:
+            raise SettingsError(f"{file} cannot be written: {error}") from error
+
+
+def _get(values: Any, key: tuple[str, ...]) -> Any:
+    for part in key:
+        if not isinstance(values, Mapping) or part not in values:
+            return None
+        values = values[part]
+    return values
