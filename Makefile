@@ -3,6 +3,7 @@
 # make test   install what the tests need, and run them all
 # make check  lint, format and types
 # make bench  print what the daemon costs at rest
+# make bench-events  print what the event bus does in a second, beside bare SQLite
 # make bench-engine  print how fast the engine is beside the bare library
 # make accuracy  print how right it is beside the bare library
 
@@ -10,7 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: run demo test check bench bench-engine accuracy clean
+.PHONY: run demo test check bench bench-engine bench-events accuracy clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/panotti run
@@ -32,6 +33,9 @@ bench: $(VENV)/.test
 
 bench-engine: $(VENV)/.test
 	$(VENV)/bin/python -m benchmarks.engine
+
+bench-events: $(VENV)/.test
+	$(VENV)/bin/python -m benchmarks.events
 
 accuracy: $(VENV)/.test
 	$(VENV)/bin/python -m benchmarks.accuracy

@@ -7,8 +7,6 @@ import gc
 import json
 import os
 import secrets
-import signal
-import sys
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
@@ -21,68 +19,105 @@ from panotti_daemon.api.app import ApiServer, bind
 from panotti_daemon.api.schemas import Pause, RuntimeInfo
 from panotti_daemon.api.services import Services
 from panotti_daemon.api.status import StatusBoard
+from panotti_daemon.api.tail import Tail
 from panotti_daemon.clock import Clock
 from panotti_daemon.core.events.bus import EventBus
+from panotti_daemon.core.events.dead_letters import DeadLetters
+from panotti_daemon.core.events.handlers import rest_event
+from panotti_daemon.core.events.journal import Journal
+from panotti_daemon.core.events.replay import Replay
+from panotti_daemon.core.events.retention import Retention
+from panotti_daemon.core.plugins.at_work import AtWork
+from panotti_daemon.core.plugins.blocking import Pool
+from panotti_daemon.core.plugins.crashes import Crashes
+from panotti_daemon.core.plugins.health import HealthChecks
+from panotti_daemon.core.plugins.hot_reload import HotReload
+from panotti_daemon.core.plugins.importing import plugin_of
+from panotti_daemon.core.plugins.loading import Loader
 from panotti_daemon.core.plugins.manager import PluginManager
+from panotti_daemon.core.plugins.manifest import Manifest
+from panotti_daemon.core.plugins.ports import DaemonPorts
 from panotti_daemon.core.plugins.protocol import Context
+from panotti_daemon.core.plugins.wishes import StoredWishes
 from panotti_daemon.desktop import instance
+from panotti_daemon.desktop.opening import Opener
 from panotti_daemon.desktop.sd_notify import systemd_told
+from panotti_daemon.desktop.session_bus import session_bus
 from panotti_daemon.engine.client import Engine
 from panotti_daemon.engine.transcriber import LocalTranscriber
+from panotti_daemon.housekeeping import Housekeeping
 from panotti_daemon.intake.arrivals import Arrivals
+from panotti_daemon.intake.copies import Copies
+from panotti_daemon.intake.forget import Forget
 from panotti_daemon.intake.identify import Identify
 from panotti_daemon.intake.ledger import Ledger
+from panotti_daemon.intake.library import Library
 from panotti_daemon.intake.register import Register
 from panotti_daemon.intake.requests import Requests
 from panotti_daemon.intake.sources import Sources
 from panotti_daemon.intake.watcher import Watcher
+from panotti_daemon.lookout import Lookout
 from panotti_daemon.models.database import Database, queries, stamp
 from panotti_daemon.models.transcript.adoption import adopt
 from panotti_daemon.models.transcript.store import TranscriptStore
 from panotti_daemon.models.transcript.writer import OutputWriter
 from panotti_daemon.paths import Paths, bundled
+from panotti_daemon.process import STOP_SECONDS, Ending, handle_signals, in_time, start_afresh
 from panotti_daemon.settings import Settings, WatchFolder
+from panotti_daemon.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 
 GRACE_SECONDS = 1.0
+RELEASE_SECONDS = 2.0
 PAUSE_CHECK_SECONDS = 30.0
 """A pause that ends at a time of day is looked at so often: the machine may sleep, or its clock be set."""
 
 
 class Daemon:
-    def __init__(self, paths: Paths, settings: Settings, clock: Clock) -> None:
+    def __init__(self, paths: Paths, settings: Settings, clock: Clock, ending: Ending) -> None:
         self.paths = paths
         self.settings = settings
         self.notes: list[str] = []
         """What a user at the terminal should know of this start."""
         self.url = ""
         self._clock = clock
+        self._ending = ending
+        self._at_work = AtWork(paths.at_work)
         self._stop = asyncio.Event()
         self._ready = False
         self._notices: list[str] = []
         self._pause_timer: asyncio.Task[None] | None = None
+        self._is_paused = False
 
     async def run(self, on_ready: Callable[[Daemon], None]) -> None:
         """Until a signal or `shut_down`. The instance lock must be held."""
-        self._handle_signals()
+        handle_signals(self.shut_down, self._ending)
+        asyncio.get_running_loop().set_default_executor(Pool())
+        if bus := session_bus(os.environ):
+            os.environ["DBUS_SESSION_BUS_ADDRESS"] = bus  # libraries, and programs that open files, look only here
         async with AsyncExitStack() as stack:
+            self._watch_loop(stack)
             await self._start(stack)
             if not self._stop.is_set():
                 self._ready = True
                 log.info("ready", url=self.url)
                 await stack.enter_async_context(systemd_told(self._board))
                 on_ready(self)
+                self._housekeeping.start()
                 gc.collect()
                 gc.freeze()  # what is there now stays: later collections need not look at it
             await self._stop.wait()
             log.info("stopping")
             self._ready = False
             self._board.close()
+            self._tail.close()
         log.info("stopped")
 
     def shut_down(self) -> None:
-        self._stop.set()
+        if not self._stop.is_set():
+            self._ending.within(STOP_SECONDS)
+            self._stop.set()
 
     async def pause(self, until: datetime | None) -> None:
         await self._set_pause(Pause(until=until))
@@ -103,8 +138,9 @@ class Daemon:
         transcriber = LocalTranscriber(engine, clock, model=settings.engine.model)
 
         bus = self._bus = EventBus(database, clock)
-        ledger = Ledger(clock, changed=self._touch)
+        ledger = self._ledger = Ledger(clock, changed=self._touch)
         bus.project(ledger)
+        bus.project(Copies(ledger, bus))
         register = Register(database, ledger, bus, clock)
         identify = Identify(database, ledger, register, engine, clock)
         arrivals = Arrivals(
@@ -131,6 +167,10 @@ class Daemon:
         sources = Sources(database, ledger, recheck)
         outputs = OutputWriter(database, clock, folder_of)
         stored = TranscriptStore(database, clock)
+        library = Library(
+            database, ledger, roots=self._holding_recordings(), folder_of=watcher.folder_of, stopped=self._stop.is_set
+        )
+        opener = Opener()
 
         def context_for(plugin: str) -> Context:
             return Context(
@@ -138,17 +178,29 @@ class Daemon:
                 transcriber=transcriber,
                 transcripts=stored,
                 outputs=outputs,
+                library=library,
+                media=engine,
+                requests=requests,
+                desktop=opener,
                 clock=clock,
                 log=structlog.get_logger(f"plugins.{plugin}").bind(plugin=plugin),
                 data=self.paths.data / "plugin-data" / plugin,
                 resources=bundled("resources"),
             )
 
-        plugins = PluginManager(bus, database, context_for, settings.plugins, (bundled("plugins"), self.paths.plugins))
+        loader = Loader(context_for, DaemonPorts(bus, database), StoredWishes(self.paths), at_work=self._at_work)
+        crashes = Crashes(database, self._at_work, clock)
+        rests = await crashes.account()
+        folders = (bundled("plugins"), self.paths.plugins)
+        plugins = self._plugins = PluginManager(
+            bus, loader, folders, clock, crashes=crashes, changed=self._touch, declared=self._plugin_declared
+        )
         plugins.register()
         ledger.transcribers = frozenset(plugins.names_with_role("transcription"))
-        self._paused_by_pause = [name for name in ledger.transcribers if bus.is_declared(name)]
         requests = Requests(database, ledger, bus, watcher, arrivals, identify, register, clock)
+        lookout = Lookout(
+            database, bus, clock, folders=lambda: watcher.states, disks=[self.paths.data, *self._output_roots()]
+        )
         self._board = StatusBoard(
             database=database,
             ledger=ledger,
@@ -161,22 +213,38 @@ class Daemon:
             estimate=lambda audio_seconds: audio_seconds / transcriber.speed,
             pid=os.getpid(),
             log_file=self.paths.log_file,
-            notices=lambda: self._notices,
+            notices=lambda: [*self._notices, *lookout.full_disks],
         )
         bus.listen(self._board.hear)
+        self._tail = Tail(bus)
+        retention = Retention(database, clock, settings.events)
 
-        await bus.start()
-        stack.push_async_callback(plugins.stop)
+        await bus.start(crashes.culprits)
+        await bus.publish(*(rest_event(name, rest) for name, rest in rests.items()))
+        stack.push_async_callback(in_time, plugins.stop, RELEASE_SECONDS)
         stack.push_async_callback(bus.stop, GRACE_SECONDS)
         await self._restore_pause()
         stack.push_async_callback(self._end_pause_timer)
         await self._unless_stopped(plugins.start())
+        health = HealthChecks(plugins, settings.plugins_health_seconds)
+        health.start()
+        stack.push_async_callback(health.stop)
+        if settings.plugins_hot_reload:
+            hot_reload = HotReload(plugins, folders)
+            await hot_reload.start()
+            stack.push_async_callback(hot_reload.stop)
         services = Services(
             database=database,
             ledger=ledger,
             requests=requests,
+            forget=Forget(database, ledger, bus, outputs, arrivals, identify),
+            plugins=plugins,
             board=self._board,
             control=self,
+            journal=Journal(database),
+            dead_letters=DeadLetters(database, bus),
+            replay=Replay(database, bus, clock),
+            tail=self._tail,
             is_ready=lambda: self._ready,
         )
         await self._serve(stack, services)
@@ -186,6 +254,12 @@ class Daemon:
         stack.push_async_callback(arrivals.stop)
         await watcher.start()
         stack.push_async_callback(watcher.stop)
+        lookout.start()
+        stack.push_async_callback(lookout.stop)
+        self._housekeeping = Housekeeping(self.paths, settings, self._output_roots(), clock)
+        stack.push_async_callback(self._housekeeping.stop)
+        retention.start()
+        stack.push_async_callback(retention.stop)
 
     async def _unless_stopped(self, starting: Coroutine[Any, Any, None]) -> None:
         """Whoever wants to stop need not wait for a plugin that does not come up."""
@@ -236,6 +310,9 @@ class Daemon:
         roots = [f.path if f.output == "beside" else f.output for f in self.settings.watch]
         return list(dict.fromkeys(root for root in roots if root))
 
+    def _holding_recordings(self) -> list[Path]:
+        return list(dict.fromkeys([*(folder.path for folder in self.settings.watch), *self._output_roots()]))
+
     def _left_out(self) -> Iterable[Path]:
         """Never looked into: Panotti's own folders, and outputs that stand inside a watched folder."""
         watched = {folder.path for folder in self.settings.watch}
@@ -266,7 +343,8 @@ class Daemon:
     async def _apply_pause(self, pause: Pause | None) -> None:
         await self._end_pause_timer()
         self._board.pause = pause
-        for name in self._paused_by_pause:
+        self._is_paused = pause is not None
+        for name in filter(self._bus.is_declared, self._plugins.names_with_role("transcription")):
             if pause:
                 self._bus.pause(name)
             else:
@@ -276,6 +354,13 @@ class Daemon:
             self._pause_timer = asyncio.create_task(self._resume_at(pause.until), name="pause")
         log.info("paused" if pause else "resumed", until=str(pause.until) if pause and pause.until else None)
         self._board.touch()
+
+    def _plugin_declared(self, manifest: Manifest) -> None:
+        """One that transcribes takes part in the pause, also if it was switched on or reloaded during it."""
+        if manifest.role == "transcription":
+            self._ledger.transcribers |= {manifest.name}
+            if self._is_paused:
+                self._bus.pause(manifest.name)
 
     async def _resume_at(self, moment: datetime) -> None:
         while (seconds := (moment - self._clock.now()).total_seconds()) > 0:  # noqa: ASYNC110 waits for a time of day
@@ -289,16 +374,16 @@ class Daemon:
             timer.cancel()
             await asyncio.gather(timer, return_exceptions=True)
 
-    def _handle_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        if sys.platform == "win32":
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self.shut_down))
-            return
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.shut_down)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
-            loop.add_signal_handler(signal.SIGHUP, self.shut_down)
+    def _watch_loop(self, stack: AsyncExitStack) -> None:
+        def restart(plugin: str) -> None:
+            if not self._stop.is_set():
+                self._at_work.mark(plugin).blocks()
+                start_afresh()
+
+        watchdog = Watchdog(plugin_of, restart, restart_seconds=self.settings.plugins_block_seconds)
+        watchdog.start()
+        stack.callback(watchdog.stop)
+        stack.callback(self._at_work.clear)
 
 
 def _made(root: Path) -> bool:

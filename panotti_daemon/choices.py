@@ -21,6 +21,10 @@ class FileState(StrEnum):
     IGNORED = "ignored"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    ARCHIVED = "archived"
+    """Put there by cleanup; never transcribed."""
+    FORGOTTEN = "forgotten"
+    """Nothing is known of it any more, as a person asked; it is taken up again when they ask for that."""
 
 
 class Format(StrEnum):
@@ -31,3 +35,22 @@ class Format(StrEnum):
     VTT = "vtt"
     JSON = "json"
     MD = "md"
+
+
+class DeliveryState(StrEnum):
+    """How far an event has come on its way to one subscriber."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    WAITING = "waiting"
+    DEAD = "dead"
+
+
+class Urgency(StrEnum):
+    """The priorities of events, in words."""
+
+    BACKLOG = "backlog"
+    NORMAL = "normal"
+    HIGH = "high"
+    NOW = "now"

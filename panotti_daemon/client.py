@@ -15,19 +15,33 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from panotti_daemon.api.plugin_schemas import ActionAnswer, PluginDetail
 from panotti_daemon.api.schemas import (
     BacklogDecision,
     BacklogStatus,
     Changed,
+    DeadDelivery,
+    DeadSelection,
+    EventDetail,
+    EventPage,
+    ForgetFileRequest,
+    ForgetRequest,
+    ForgottenReport,
     LedgerEntry,
     LedgerPage,
+    MissedMessages,
+    PassingMessage,
     PathRequest,
     Pause,
+    PluginStatus,
     Problem,
     RecordingDetail,
     RecordingPage,
+    ReplayReport,
+    ReplayRequest,
     RuntimeInfo,
     Status,
+    StoredEvent,
 )
 from panotti_daemon.choices import FileState
 from panotti_daemon.errors import NotRunning, RequestFailed
@@ -40,6 +54,8 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 10.0
+LONG_WORK_SECONDS = 600.0
+"""For what may touch every event that is kept."""
 STREAM_READ_SECONDS = 40.0
 """Longer than two of the stream's keep-alive comments, which come every 15 s."""
 
@@ -119,6 +135,14 @@ class Client:
     async def retry_file(self, path: str) -> Changed:
         return _parse(Changed, await self._post("/ledger/retry", PathRequest(path=path)))
 
+    async def forget_recording(self, recording_id: str, wish: ForgetRequest) -> ForgottenReport:
+        answer = await self._post(f"{_recording(recording_id)}/forget", wish, seconds=LONG_WORK_SECONDS)
+        return _parse(ForgottenReport, answer)
+
+    async def forget_file(self, path: str, wish: ForgetRequest) -> ForgottenReport:
+        request = ForgetFileRequest(path=path, **wish.model_dump())
+        return _parse(ForgottenReport, await self._post("/ledger/forget", request, seconds=LONG_WORK_SECONDS))
+
     async def retry_failed(self) -> Changed:
         return _parse(Changed, await self._post("/retry"))
 
@@ -135,6 +159,74 @@ class Client:
         """Answers for one folder, or for every folder that asks."""
         return _parse(Changed, await self._post("/backlog", BacklogDecision(accept=accept, folder=folder)))
 
+    async def journal(self, query: Mapping[str, str | int]) -> EventPage:
+        return _parse(EventPage, await self._get("/journal", query))
+
+    async def event(self, part_of_id: str) -> EventDetail:
+        return _parse(EventDetail, await self._get(f"/journal/{quote(part_of_id, safe='')}"))
+
+    async def correlation(self, part_of_id: str) -> list[StoredEvent]:
+        return _parse(list[StoredEvent], await self._get(f"/journal/correlations/{quote(part_of_id, safe='')}"))
+
+    async def passing(
+        self, name: str | None = None, *, data: bool = False
+    ) -> AsyncIterator[PassingMessage | MissedMessages]:
+        """What passes from now on, until the daemon ends the stream."""
+        import httpx2
+
+        timeout = httpx2.Timeout(STREAM_READ_SECONDS, connect=CONNECT_SECONDS)
+        query = {"data": str(data).lower(), **({"name": name} if name else {})}
+        async with self._send("GET", "/journal/stream", params=query, timeout=timeout) as response:
+            async for event in server_sent_events(response.aiter_bytes()):
+                if event.name == "missed":
+                    yield _parse(MissedMessages, event.data.encode())
+                else:
+                    yield _parse(PassingMessage, event.data.encode())
+
+    async def replay(self, request: ReplayRequest) -> ReplayReport:
+        return _parse(ReplayReport, await self._post("/journal/replay", request, seconds=LONG_WORK_SECONDS))
+
+    async def dead_deliveries(self, query: Mapping[str, str | int]) -> list[DeadDelivery]:
+        return _parse(list[DeadDelivery], await self._get("/journal/dead", query))
+
+    async def retry_dead(self, which: DeadSelection) -> Changed:
+        return _parse(Changed, await self._post("/journal/dead/retry", which, seconds=LONG_WORK_SECONDS))
+
+    async def discard_dead(self, which: DeadSelection) -> Changed:
+        return _parse(Changed, await self._post("/journal/dead/discard", which, seconds=LONG_WORK_SECONDS))
+
+    async def plugins(self) -> list[PluginStatus]:
+        return _parse(list[PluginStatus], await self._get("/plugins"))
+
+    async def plugin(self, name: str) -> PluginDetail:
+        return _parse(PluginDetail, await self._get(f"/plugins/{quote(name, safe='')}"))
+
+    async def enable_plugin(self, name: str) -> PluginDetail:
+        return _parse(PluginDetail, await self._to_plugin("POST", name, "enable"))
+
+    async def disable_plugin(self, name: str, *, force: bool = False) -> PluginDetail:
+        """With `force`, what depends on it stops, too."""
+        return _parse(PluginDetail, await self._to_plugin("POST", name, f"disable?force={str(force).lower()}"))
+
+    async def reload_plugin(self, name: str) -> PluginDetail:
+        return _parse(PluginDetail, await self._to_plugin("POST", name, "reload"))
+
+    async def configure_plugin(self, name: str, config: Mapping[str, Any]) -> PluginDetail:
+        """Replaces what was configured this way before."""
+        return _parse(PluginDetail, await self._to_plugin("PUT", name, "config", config))
+
+    async def keep_plugin_secret(self, name: str, key: str, value: str) -> PluginDetail:
+        secret = {"value": value}
+        return _parse(PluginDetail, await self._to_plugin("PUT", name, f"secrets/{quote(key, safe='')}", secret))
+
+    async def remove_plugin_secret(self, name: str, key: str) -> PluginDetail:
+        return _parse(PluginDetail, await self._to_plugin("DELETE", name, f"secrets/{quote(key, safe='')}"))
+
+    async def act(self, plugin: str, action: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """What the plugin answers."""
+        answer = await self._to_plugin("POST", plugin, f"actions/{quote(action, safe='')}", arguments or {})
+        return _parse(ActionAnswer, answer).result
+
     async def shutdown(self) -> None:
         """Asks the daemon to end; it has only begun to when this returns."""
         await self._post("/shutdown")
@@ -143,10 +235,21 @@ class Client:
         async with self._send("GET", path, params=query) as response:
             return await response.aread()
 
-    async def _post(self, path: str, body: BaseModel | None = None) -> bytes:
+    async def _post(self, path: str, body: BaseModel | None = None, seconds: float | None = None) -> bytes:
+        import httpx2
+
         content = None if body is None else body.model_dump_json()
         headers = None if body is None else {"Content-Type": "application/json"}
-        async with self._send("POST", path, content=content, headers=headers) as response:
+        timeout = httpx2.Timeout(READ_SECONDS if seconds is None else seconds, connect=CONNECT_SECONDS)
+        async with self._send("POST", path, content=content, headers=headers, timeout=timeout) as response:
+            return await response.aread()
+
+    async def _to_plugin(self, method: str, name: str, what: str, body: Mapping[str, Any] | None = None) -> bytes:
+        import httpx2
+
+        timeout = httpx2.Timeout(LONG_WORK_SECONDS + READ_SECONDS, connect=CONNECT_SECONDS)
+        path = f"/plugins/{quote(name, safe='')}/{what}"
+        async with self._send(method, path, json=body, timeout=timeout) as response:
             return await response.aread()
 
     @asynccontextmanager

@@ -11,12 +11,14 @@ PanottiError
 │   ├── DatabaseDamaged    SQLite cannot read it
 │   └── DatabaseConflict   what was to be stored contradicts what is
 ├── PluginFailed           a plugin cannot be loaded or started
-│   └── ManifestError      its plugin.yaml is wrong
+│   ├── ManifestError      its plugin.yaml is wrong
+│   └── PluginRefused      it is not to be made, installed or removed
 ├── PlanOutdated           an output's place was taken meanwhile; plan again
 ├── EngineError            the engine failed at a job; another attempt may do better
 │   └── EngineCrashed      its process died
 ├── PermanentError         trying again cannot help
-│   └── MediaError         the file is the reason: not media, no audio, damaged, unreadable
+│   ├── MediaError         the file is the reason: not media, no audio, damaged, unreadable
+│   └── PayloadMisfit      the stored data of an event is not what its name promises
 └── Unavailable            something outside is missing for now; waiting costs no attempt
     ├── OutputUnavailable  the output folder or its drive
     ├── SourceUnavailable  the recording's own folder or drive
@@ -89,6 +91,10 @@ class ManifestError(PluginFailed):
     """A plugin's manifest is wrong"""
 
 
+class PluginRefused(PluginFailed):
+    """Nothing was changed"""
+
+
 class PlanOutdated(PanottiError):
     """A file was changed or made while its output was on the way"""
 
@@ -107,6 +113,10 @@ class PermanentError(PanottiError):
 
 class MediaError(PermanentError):
     """The file cannot be transcribed"""
+
+
+class PayloadMisfit(PermanentError):
+    """The data of an event cannot be understood"""
 
 
 class Unavailable(PanottiError):

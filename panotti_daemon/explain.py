@@ -38,9 +38,19 @@ WORDS = {
 
 def explain(error: ValidationError, model: type[BaseModel]) -> tuple[Location, str]:
     """The key of the first thing that is wrong, as the user wrote it, and what is wrong with it."""
-    errors = error.errors()
-    location, owner = _written(errors[0]["loc"], model)
-    same = [e for e in errors if _written(e["loc"], model)[0] == location]
+    return explain_all(error, model)[0]
+
+
+def explain_all(error: ValidationError, model: type[BaseModel]) -> list[tuple[Location, str]]:
+    """Each key that something is wrong with, once."""
+    by_key: dict[str, list[ErrorDetails]] = {}
+    for found in error.errors():
+        by_key.setdefault(dotted(_written(found["loc"], model)[0]), []).append(found)
+    return [_explained(errors, model) for errors in by_key.values()]
+
+
+def _explained(same: list[ErrorDetails], model: type[BaseModel]) -> tuple[Location, str]:
+    location, owner = _written(same[0]["loc"], model)
     if same[0]["type"] == "extra_forbidden":
         return location, f"there is no such key{suggest(str(location[-1]), owner.model_fields if owner else ())}"
     first, *others = dict.fromkeys(_words(e) for e in same)  # of a union, each branch has its own

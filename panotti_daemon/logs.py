@@ -46,6 +46,10 @@ SECRET_KEYS = frozenset(
 
 LEFT_OUT = "[left out]"
 
+_concealed: set[str] = set()
+SHORTEST_CONCEALED = 4
+"""Shorter ones would tear holes into every line, and protect nothing."""
+
 _CREDENTIALS = re.compile(r"\b(Bearer|Basic|Token)\s+[^\s\"',;]+", re.IGNORECASE)
 
 
@@ -55,10 +59,22 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return event
 
 
+def conceal(secret: str) -> None:
+    """From now on this text is left out of the log and of messages, whoever says it."""
+    if len(secret) >= SHORTEST_CONCEALED:
+        _concealed.add(secret)
+
+
+def without_secrets(text: str) -> str:
+    for secret in _concealed:
+        text = text.replace(secret, LEFT_OUT)
+    return text
+
+
 def _redacted(value: object) -> object:
     match value:
         case str():
-            return _CREDENTIALS.sub(rf"\1 {LEFT_OUT}", value)
+            return without_secrets(_CREDENTIALS.sub(rf"\1 {LEFT_OUT}", value))
         case Mapping():
             return {k: LEFT_OUT if str(k).lower() in SECRET_KEYS else _redacted(v) for k, v in value.items()}
         case list() | tuple() | set() | frozenset():

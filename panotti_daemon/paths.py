@@ -65,6 +65,16 @@ class Paths:
         return self.data / "plugins"
 
     @property
+    def plugin_settings(self) -> Path:
+        """What `panotti plugins` switched on or off, or configured: a file for each plugin."""
+        return self.config / "plugins.d"
+
+    @property
+    def at_work(self) -> Path:
+        """Whose code runs, for the next process if this one ends without a word."""
+        return self.state / "at-work"
+
+    @property
     def log_file(self) -> Path:
         return self.state / "panotti.log"
 

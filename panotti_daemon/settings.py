@@ -1,4 +1,5 @@
-"""The user's settings: `config.yaml`, then `PANOTTI_...` environment variables, then command line flags.
+"""The user's settings: `config.yaml`, then what `panotti plugins` wrote, then `PANOTTI_...` environment variables, then
+command line flags.
 
 Whatever is wrong is said in one line: where it was set, its key, and what is allowed.
 """
@@ -30,11 +31,16 @@ from panotti_daemon.explain import Location, dotted, explain
 from panotti_daemon.paths import Paths
 
 ENV_PREFIX = "PANOTTI_"
+NO_SETTINGS = {"HOME", "SECRET"}
+"""Variables that say something else: where everything is, and the secrets of plugins."""
+
+Sources = Mapping[str, Mapping[str, Any]]
+"""What was written, by where it was; the first wins."""
 
 
 def _absolute(path: object) -> object:
     if isinstance(path, Path):  # of the command line, where a relative one means the current folder
-        return path.expanduser().absolute()
+        return _without_dots(path.expanduser().absolute())
     if not isinstance(path, str):
         return path
     try:
@@ -43,7 +49,12 @@ def _absolute(path: object) -> object:
         raise ValueError(f"cannot be used: {error}") from None
     if not expanded.is_absolute():
         raise ValueError("must be an absolute path, or begin with ~: the daemon has no current folder")
-    return expanded
+    return _without_dots(expanded)
+
+
+def _without_dots(path: Path) -> Path:
+    """As the ledger has it: one name for one folder, links not resolved."""
+    return Path(os.path.normpath(path))
 
 
 def _language(code: str) -> str:
@@ -118,6 +129,8 @@ class EngineSettings(Section):
     """The model for folders whose own `model` is `auto`."""
     idle_seconds: float = Field(300.0, ge=0)
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
+    unused_model_days: int = Field(90, ge=0)
+    """A downloaded model that was not used for so long is offered for removal; 0: none ever is."""
 
 
 class TraySettings(Section):
@@ -129,6 +142,13 @@ class LogSettings(Section):
     max_megabytes: float = Field(5.0, gt=0)
     """A log file that grows past this is rotated."""
     keep_files: int = Field(5, ge=1, le=100)
+
+
+class EventSettings(Section):
+    """How long the journal of events is kept; what is still to be delivered, or dead, stays in any case."""
+
+    keep_days: float = Field(90.0, gt=0)
+    keep_count: int = Field(100_000, ge=1)
 
 
 class PluginSettings(Section):
@@ -158,7 +178,13 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     tray: TraySettings = TraySettings()
     log: LogSettings = LogSettings()
+    events: EventSettings = EventSettings()
     plugins: dict[str, PluginSettings] = {}
+    plugins_health_seconds: float = Field(60.0, ge=1)
+    """How often plugins are asked whether they are well."""
+    plugins_hot_reload: bool = False
+    plugins_block_seconds: float = Field(30.0, ge=2)
+    """A plugin that keeps the daemon from all else for so long has it start itself afresh, with that plugin resting."""
 
     @field_validator("watch")
     @classmethod
@@ -175,14 +201,23 @@ def load(paths: Paths, flags: Mapping[str, Any] | None = None) -> Settings:
 
     Raises SettingsError with one line for the user.
     """
-    flags = flags or {}
+    return merge(read_sources(paths, flags), paths)
+
+
+def read_sources(paths: Paths, flags: Mapping[str, Any] | None = None) -> Sources:
+    """Raises SettingsError where something cannot be read."""
     _refuse_unknown_environment()
-    written = _read(paths.config_file)
     try:
         environment = _Environment(Settings)()
     except SourceError as error:
         raise SettingsError(str(error.__cause__ or error)) from None
-    sources = {"command line": flags, "environment": environment, str(paths.config_file): written}
+    by_command = {str(file): {"plugins": {file.stem: _read(file)}} for file in sorted(_by_command(paths))}
+    written = {str(paths.config_file): _read(paths.config_file)}
+    return {"command line": flags or {}, "environment": environment, **by_command, **written}
+
+
+def merge(sources: Sources, paths: Paths) -> Settings:
+    """Raises SettingsError with one line for the user."""
 
     class Loaded(Settings):
         @classmethod
@@ -195,11 +230,18 @@ def load(paths: Paths, flags: Mapping[str, Any] | None = None) -> Settings:
         settings = Loaded()
     except ValidationError as error:
         key, what = explain(error, Settings)
-        raise SettingsError(f"{_origin(key, sources)}: {dotted(key)}: {what}") from None
+        raise SettingsError(f"{_blamed(key, sources)}: {dotted(key)}: {what}") from None
     watch = settings.watch or (WatchFolder(path=paths.recordings),)
     return settings.model_copy(
         update={"watch": tuple(w if w.output else w.model_copy(update={"output": paths.transcripts}) for w in watch)}
     )
+
+
+def _by_command(paths: Paths) -> list[Path]:
+    try:
+        return list(paths.plugin_settings.glob("*.yaml"))
+    except OSError as error:
+        raise SettingsError(f"{paths.plugin_settings} cannot be read: {error.strerror}") from None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -238,7 +280,7 @@ def _own_variables() -> list[str]:
 
 
 def _refuse_unknown_environment() -> None:
-    known = {name.upper() for name in Settings.model_fields} | {"HOME"}
+    known = {name.upper() for name in Settings.model_fields} | NO_SETTINGS
     nested = {
         f"{name}__{key}".upper()
         for name, field in Settings.model_fields.items()
@@ -254,15 +296,20 @@ def _refuse_unknown_environment() -> None:
             raise SettingsError(f"environment {variable}: there is no such setting; {hint}")
 
 
-def _origin(key: Location, sources: Mapping[str, Mapping[str, Any]]) -> str:
+def origin(key: Location, sources: Sources) -> str | None:
+    """Where this very key was written."""
+    for source, values in sources.items():
+        if _holds(values, key):
+            return f"environment {_variable(key)}" if source == "environment" else source
+    return None
+
+
+def _blamed(key: Location, sources: Sources) -> str:
     """Where a key was written; one that is missing was not, where what should hold it was."""
     # a list is taken from one source as a whole
     merged = next((i for i, part in enumerate(key) if isinstance(part, int)), len(key))
-    for length in range(merged, 0, -1):
-        for source, values in sources.items():
-            if _holds(values, key[:length]):
-                return f"environment {_variable(key)}" if source == "environment" else source
-    return list(sources)[-1]
+    places = (origin(key[:length], sources) for length in range(merged, 0, -1))
+    return next((place for place in places if place), list(sources)[-1])
 
 
 def _holds(values: Any, key: Location) -> bool:

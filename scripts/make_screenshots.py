@@ -42,7 +42,10 @@ def take(look: Look, folder: Path) -> None:
         desktop = stack.enter_context(Desktop(user, GTK_THEME=look.theme))
         desktop.run("xsetroot", "-solid", look.desktop)
         daemon = stack.enter_context(Panotti(home, {"plugins": QUICK}, environment=desktop.environment, tray=True))
-        stack.callback(lambda: [os.kill(pid, signal.SIGTERM) for pid in daemon.trays()])
+        stack.callback(end_trays, daemon)
+        wait_until(lambda: int(desktop.run("dunstctl", "count", "displayed")), "the first run has explained itself")
+        desktop.run("dunstctl", "close-all")
+        wait_until(lambda: not int(desktop.run("dunstctl", "count", "displayed")), "that is gone")
         x, y = wait_until(lambda: desktop.find_colour(TEAL), "the icon is on the screen")
         for name, source in zip(NAMES, librivox_sentences(), strict=False):
             shutil.copy(source, daemon.recordings / name)
@@ -53,11 +56,17 @@ def take(look: Look, folder: Path) -> None:
         wait_until(lambda: daemon.status().queued, "something waits")
         desktop.run("xdotool", "mousemove", str(x), str(y), "click", "1")
         time.sleep(SECONDS_TO_DRAW)
-        desktop.run("xdotool", "mousemove", *AWAY_FROM_THE_TOOL_TIP, "key", *["Down"] * DOWN_TO_RECENT, "Right", "Right")
+        desktop.run("xdotool", "key", *["Down"] * DOWN_TO_RECENT, "Right")
+        desktop.run("xdotool", "mousemove", *AWAY_FROM_THE_TOOL_TIP)
         time.sleep(SECONDS_TO_DRAW)
         desktop.screenshot(folder / "screen.png")
         with Image.open(folder / "screen.png") as screen:
             screen.convert("RGB").crop(SHOWN).save(IMAGES / look.file, optimize=True)
+
+
+def end_trays(daemon: Panotti) -> None:
+    for pid in daemon.trays():
+        os.kill(pid, signal.SIGTERM)
 
 
 @dataclass(frozen=True)

@@ -212,12 +212,12 @@ class Panotti:
     def _is_listed(self, path: Path) -> bool:
         return any(entry.path == str(path) for entry in self.ledger())
 
-    def command(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """`panotti ARGUMENTS` in this home."""
+    def command(self, *arguments: str | Path, typed: str = "") -> subprocess.CompletedProcess[str]:
+        """`panotti ARGUMENTS` in this home; `typed` is what comes from stdin."""
         return subprocess.run(
             [self.python, "-m", "panotti_daemon", *map(str, arguments)],
             env=self.environment,
-            stdin=subprocess.DEVNULL,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=120,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, model_validator
 
-from panotti_daemon.choices import FileState
+from panotti_daemon.choices import DeliveryState, FileState, Urgency
 
 
 def _absolute(path: str) -> str:
@@ -80,9 +80,11 @@ class FolderStatus(BaseModel):
 class PluginStatus(BaseModel):
     name: str
     version: str | None = None
-    state: Literal["registered", "initialized", "running", "stopped", "failed", "disabled"]
+    state: Literal["registered", "initialized", "running", "resting", "stopped", "failed", "disabled"]
     reason: str | None = None
+    since: datetime | None = Field(None, description="When it came into this state.")
     healthy: bool = True
+    problem: str | None = Field(None, description="What is wrong with it, in a sentence.")
 
 
 class BacklogStatus(BaseModel):
@@ -197,6 +199,41 @@ class PathRequest(BaseModel):
     path: AbsolutePath
 
 
+class ForgetRequest(BaseModel):
+    outputs: bool = Field(False, description="Delete the transcripts that Panotti wrote and nobody edited, too.")
+    revisions: bool = Field(False, description="Forget what stood in the same files before or after, too.")
+    dry_run: bool = Field(False, description="Only say what would go.")
+
+
+class ForgetFileRequest(ForgetRequest, PathRequest):
+    pass
+
+
+class ForgottenRecording(BaseModel):
+    id: str
+    title: str
+    revision: int
+
+
+class KeptOutput(BaseModel):
+    path: str
+    condition: Literal["unedited", "edited", "unreachable"]
+
+
+class ForgottenReport(BaseModel):
+    """What went, or would go, and what stays."""
+
+    recordings: list[ForgottenRecording]
+    transcripts: int
+    segments: int
+    events: int
+    deleted_outputs: list[str] = Field(description="Transcripts.")
+    kept_outputs: list[KeptOutput] = Field(description="Transcripts.")
+    files: list[str] = Field(description="The recordings' own files. They stay where they are, as `forgotten`.")
+    other_revisions: list[ForgottenRecording] = Field(description="They stay known.")
+    remains: list[str] = Field(description="Where something of it may still stand.")
+
+
 class Changed(BaseModel):
     """How many things a request changed."""
 
@@ -206,6 +243,110 @@ class Changed(BaseModel):
 class BacklogDecision(BaseModel):
     accept: bool
     folder: AbsolutePath | None = Field(None, description="Null: every folder that asks.")
+
+
+class StoredDelivery(BaseModel):
+    """An event on its way to one plugin."""
+
+    subscriber: str
+    state: DeliveryState
+    attempts: int
+    available_at: datetime | None = Field(description="When it is tried again, if it waits for that.")
+    error: str | None = Field(description="Why it waits or died; `withdrawn` or `discarded` for one that was ended.")
+    updated_at: datetime
+
+
+class EventHeader(BaseModel):
+    """An event without its data, which holds parts of transcripts."""
+
+    id: str
+    name: str
+    correlation_id: str
+    cause_id: str | None
+    source_plugin: str | None
+    priority: int
+    created_at: datetime
+
+
+class StoredEvent(EventHeader):
+    deliveries: list[StoredDelivery]
+
+
+class EventDetail(StoredEvent):
+    payload_version: int
+    data: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    items: list[StoredEvent]
+    next_before: str | None = Field(description="Give it as `before` to get the next page; null: that was the last.")
+
+
+class PassingMessage(BaseModel):
+    """What the stream tells: a stored event, or an announcement, which has no id."""
+
+    kind: Literal["event", "announcement"]
+    name: str
+    at: datetime
+    id: str | None = None
+    correlation_id: str | None = None
+    source_plugin: str | None = None
+    data: dict[str, Any] | None = Field(None, description="Only if it was asked for.")
+
+
+class MissedMessages(BaseModel):
+    """So many passed too fast for whoever reads the stream."""
+
+    count: int
+
+
+class DeadDelivery(BaseModel):
+    event: EventHeader
+    subscriber: str
+    attempts: int
+    error: str | None
+    died_at: datetime
+
+
+class DeadSelection(BaseModel):
+    """Which dead deliveries: those to which everything holds that is given, or `all`."""
+
+    event_id: str | None = None
+    correlation_id: str | None = None
+    subscriber: str | None = None
+    all: bool = False
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.all == any((self.event_id, self.correlation_id, self.subscriber)):
+            raise ValueError("say which, by event_id, correlation_id or subscriber, or else all")
+        return self
+
+
+class ReplayRequest(BaseModel):
+    """Which events, those to which everything holds that is given, and to whom."""
+
+    event_id: str | None = None
+    correlation_id: str | None = None
+    name: str | None = Field(None, description="`*` stands for any part.")
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    to: str | None = Field(None, description="A plugin; null: every one that wants them.")
+    priority: Urgency = Urgency.BACKLOG
+    dry_run: bool = Field(False, description="Only say what would be done.")
+
+
+class ReplayStep(BaseModel):
+    event: EventHeader
+    subscribers: list[str] = Field(description="Who gets it again.")
+    on_its_way_to: list[str] = Field(description="Who is left alone, because it is still on its way there.")
+
+
+class ReplayReport(BaseModel):
+    events: int
+    deliveries: dict[str, int] = Field(description="How many, by plugin.")
+    on_their_way: int = Field(description="Deliveries that were left alone.")
+    steps: list[ReplayStep] = Field(description="The first hundred events.")
 
 
 class Problem(BaseModel):

@@ -10,6 +10,12 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 
 from panotti_daemon.api.status import StatusBoard
+from panotti_daemon.api.tail import Tail
+from panotti_daemon.core.events.dead_letters import DeadLetters
+from panotti_daemon.core.events.journal import Journal
+from panotti_daemon.core.events.replay import Replay
+from panotti_daemon.core.plugins.manager import PluginManager
+from panotti_daemon.intake.forget import Forget
 from panotti_daemon.intake.ledger import Ledger
 from panotti_daemon.intake.requests import Requests
 from panotti_daemon.models.database import Database
@@ -28,8 +34,14 @@ class Services:
     database: Database
     ledger: Ledger
     requests: Requests
+    forget: Forget
+    plugins: PluginManager
     board: StatusBoard
     control: Control
+    journal: Journal
+    dead_letters: DeadLetters
+    replay: Replay
+    tail: Tail
     is_ready: Callable[[], bool]
 
 

@@ -28,7 +28,8 @@ from panotti_daemon.clock import Clock
 from panotti_daemon.core.events.bus import EventBus
 from panotti_daemon.core.events.models import Announcement, Event
 from panotti_daemon.core.events.types import TranscriptionProgress
-from panotti_daemon.core.plugins.manager import PluginManager, PluginState
+from panotti_daemon.core.plugins.lifecycle import PluginRecord
+from panotti_daemon.core.plugins.manager import PluginManager
 from panotti_daemon.engine.client import Engine
 from panotti_daemon.intake.ledger import Ledger
 from panotti_daemon.intake.requests import Requests
@@ -192,16 +193,7 @@ class StatusBoard:
         ]
 
     def _plugin_states(self) -> list[PluginStatus]:
-        return [
-            PluginStatus(
-                name=record.name,
-                version=record.manifest.version if record.manifest else None,
-                state=record.state.value,
-                reason=record.reason,
-                healthy=record.state is not PluginState.FAILED,
-            )
-            for record in self._plugins.records.values()
-        ]
+        return [plugin_status(record) for record in self._plugins.records.values()]
 
     def _problems(self, queue: Queue, missing: list[str]) -> list[str]:
         problems = [*self._notices(), *missing]
@@ -210,11 +202,7 @@ class StatusBoard:
             for folder in self._watcher.states
             if folder.state in ("missing", "unreadable")
         ]
-        problems += [
-            f"The plugin {record.name} does not run: {record.reason}"
-            for record in self._plugins.records.values()
-            if record.state is PluginState.FAILED
-        ]
+        problems += [record.problem for record in self._plugins.records.values() if record.problem]
         if queue.failed:
             recordings = "1 recording" if queue.failed == 1 else f"{queue.failed} recordings"
             problems.append(f"{recordings} failed; `panotti recordings --state failed` says why")
@@ -259,3 +247,15 @@ def _duration(seconds: float) -> str:
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def plugin_status(record: PluginRecord) -> PluginStatus:
+    return PluginStatus(
+        name=record.name,
+        version=record.manifest.version if record.manifest else None,
+        state=record.state.value,
+        reason=record.reason,
+        since=record.since,
+        healthy=record.problem is None,
+        problem=record.problem,
+    )

@@ -53,3 +53,8 @@ def absolute(path: Path) -> str:
 
 def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def megabytes(size: int) -> str:
+    """Of a number of bytes."""
+    return f"{size / 1_000_000:,.1f} MB"

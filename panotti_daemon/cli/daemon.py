@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +39,14 @@ def run(
     """Start the daemon, and stay until it is stopped."""
     import asyncio
 
+    from panotti_daemon.cli.first_run import welcome
+
     _import_structlog_alone()
     from panotti_daemon import logs
     from panotti_daemon.app import Daemon
     from panotti_daemon.clock import SystemClock
-    from panotti_daemon.desktop.instance import only_instance
+    from panotti_daemon.desktop.instance import only_instance, withdraw
+    from panotti_daemon.process import LEFTOVER_SECONDS, Ending, adopt_children
     from panotti_daemon.settings import load
 
     paths = Paths.from_environment()
@@ -53,9 +57,13 @@ def run(
         raise PanottiError(f"{error.filename} cannot be made: {error.strerror}.") from None
     with only_instance(paths):
         logs.configure(settings.log, paths.log_file, terminal=verbose)
-        daemon = Daemon(paths, settings, SystemClock())
+        adopt_children()
+        ending = Ending(at_last=partial(withdraw, paths.runtime_file))
+        daemon = Daemon(paths, settings, SystemClock(), ending)
+        daemon.notes += welcome(paths)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(daemon.run(_say_ready))
+            ending.within(LEFTOVER_SECONDS)
 
 
 def _import_structlog_alone() -> None:

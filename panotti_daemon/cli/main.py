@@ -9,7 +9,21 @@ from pathlib import Path
 import typer
 
 from panotti_daemon import __version__
-from panotti_daemon.cli import autostart, config, daemon, doctor, recordings, transcribe
+from panotti_daemon.cli import (
+    autostart,
+    cleanup,
+    config,
+    daemon,
+    doctor,
+    events,
+    forget,
+    models,
+    opening,
+    plugin_kit,
+    plugins,
+    recordings,
+    transcribe,
+)
 from panotti_daemon.errors import AlreadyRunning, PanottiError
 
 FAILED = 1
@@ -24,7 +38,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (daemon, transcribe, recordings, config, autostart, doctor):
+for module in (
+    daemon,
+    transcribe,
+    recordings,
+    opening,
+    forget,
+    cleanup,
+    events,
+    models,
+    plugins,
+    plugin_kit,
+    config,
+    autostart,
+    doctor,
+):
     module.register(app)
 
 

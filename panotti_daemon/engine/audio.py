@@ -55,7 +55,7 @@ class _Nameless:
 
 
 @contextmanager
-def _opened(file: BinaryIO) -> Iterator[av.container.InputContainer]:
+def opened(file: BinaryIO) -> Iterator[av.container.InputContainer]:
     with av.open(_Nameless(file), "r", options=_OPTIONS, metadata_errors="replace") as container:
         yield container
 
@@ -83,7 +83,7 @@ def _probe_open_file(path: Path, file: BinaryIO) -> Probe:
     if _is_text(head):
         return Probe(path=path, kind=ProbeKind.NOT_MEDIA, message="it is text, not a recording")
     try:
-        with _opened(file) as container:
+        with opened(file) as container:
             return _probe_container(path, container)
     except av.error.FFmpegError as error:
         if _has_media_signature(head):
@@ -152,7 +152,7 @@ def decode(path: Path, warn: Callable[[str], None]) -> Iterator[Samples]:
         SourceUnavailable: the file, or its drive, is gone.
     """
     try:
-        with path.open("rb") as file, _opened(file) as container:
+        with path.open("rb") as file, opened(file) as container:
             yield from _in_blocks(_Decoder(container, warn).pieces())
     except av.error.FFmpegError as error:
         raise MediaError(f"{path.name} cannot be decoded by FFmpeg ({error.strerror})") from error

@@ -1,6 +1,6 @@
-"""The daemon's side of the engine: two child processes of one program, started when they are needed.
+"""The daemon's side of the engine: child processes of one program, started when they are needed.
 
-One transcribes, the other probes, so that a file that crashes FFmpeg while it is looked at costs no transcription.
+One transcribes, one probes and one encodes, so that a file that crashes FFmpeg costs no transcription.
 Each ends after a time without requests, which is the only way to give its memory back; giving up a request kills its
 process, which is the only way to stop a decode.
 """
@@ -19,7 +19,9 @@ from typing import Literal
 import structlog
 
 from panotti_daemon.engine.messages import (
+    Codec,
     Done,
+    EncodeRequest,
     ErrorKind,
     Failed,
     Line,
@@ -95,6 +97,7 @@ class Engine:
         self._model: str | None = None
         self._transcriber = _Child(python, idle_seconds)
         self._prober = _Child(python, min(idle_seconds, PROBE_IDLE_SECONDS))
+        self._encoder = _Child(python, min(idle_seconds, PROBE_IDLE_SECONDS))
 
     async def probe(self, paths: Sequence[Path]) -> list[Probe]:
         """What each file is, in the order of `paths`. A file that crashes or hangs FFmpeg is `not_media`.
@@ -157,6 +160,15 @@ class Engine:
             raise EngineError("The engine answered without a transcription")
         return done.transcription
 
+    async def encode(self, source: Path, target: Path, codec: Codec) -> None:
+        """Writes the sound of `source` to a new file and verifies it; cancelling it leaves the file half written.
+
+        Raises:
+            MediaError: it cannot be done without a loss, or the file is damaged.
+            SourceUnavailable, EngineError: it failed this time, as on a full disk.
+        """
+        await self._encoder.ask(EncodeRequest(id=0, source=source, target=target, codec=codec), lambda _: None)
+
     async def pause(self) -> None:
         """No new window is begun until `resume`, not even by a process that is started later."""
         await self._transcriber.pause(True)
@@ -165,12 +177,12 @@ class Engine:
         await self._transcriber.pause(False)
 
     async def close(self) -> None:
-        """Ends both processes; what they were doing is lost."""
-        await asyncio.gather(self._transcriber.close(), self._prober.close())
+        """Ends all processes; what they were doing is lost."""
+        await asyncio.gather(*(child.close() for child in self._children))
 
     @property
     def state(self) -> State:
-        if self._transcriber.working or self._prober.working:
+        if any(child.working for child in self._children):
             return "working"
         return "idle" if self.pids else "off"
 
@@ -181,11 +193,15 @@ class Engine:
 
     @property
     def pids(self) -> list[int]:
-        return [child.pid for child in (self._transcriber, self._prober) if child.pid is not None]
+        return [child.pid for child in self._children if child.pid is not None]
+
+    @property
+    def _children(self) -> tuple[_Child, _Child, _Child]:
+        return self._transcriber, self._prober, self._encoder
 
 
 class _Child:
-    """One of the engine's two processes, which is there only while it is of use."""
+    """One of the engine's processes, which is there only while it is of use."""
 
     def __init__(self, python: str, idle_seconds: float) -> None:
         self._python = python
@@ -208,7 +224,7 @@ class _Child:
 
     async def ask(
         self,
-        request: ProbeRequest | TranscribeRequest,
+        request: ProbeRequest | TranscribeRequest | EncodeRequest,
         on_message: Callable[[Message], None],
         *,
         silence: float | None = None,

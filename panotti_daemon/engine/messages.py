@@ -28,6 +28,7 @@ WirePath = Annotated[Path, PlainValidator(_path_from_wire), PlainSerializer(_pat
 """A path as its quoted bytes: file names need not be Unicode, and JSON must be."""
 
 Workers = int | Literal["auto"]
+Codec = Literal["flac", "opus"]
 
 
 class Line(BaseModel):
@@ -61,6 +62,13 @@ class TranscribeRequest(Line):
     workers: Workers
 
 
+class EncodeRequest(Line):
+    kind: Literal["encode"] = "encode"
+    source: WirePath
+    target: WirePath
+    codec: Codec
+
+
 class PauseRequest(Line):
     kind: Literal["pause"] = "pause"
     id: int = 0
@@ -71,7 +79,7 @@ class ResumeRequest(Line):
     id: int = 0
 
 
-Request = ProbeRequest | TranscribeRequest | PauseRequest | ResumeRequest
+Request = ProbeRequest | TranscribeRequest | EncodeRequest | PauseRequest | ResumeRequest
 
 
 class ProbeKind(StrEnum):
@@ -150,7 +158,10 @@ class Failed(Line):
 Message = Ready | Probed | Progressed | Done | Failed
 
 _requests: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
-_messages: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
+_messages: TypeAdapter[Message] = TypeAdapter(
+    Annotated[Message, Field(discriminator="kind")],
+    config=ConfigDict(hide_input_in_errors=True),  # an error is logged, what was said never
+)
 
 
 def parse_request(line: bytes) -> Request:

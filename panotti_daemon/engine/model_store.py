@@ -72,6 +72,9 @@ _FILES = ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.jso
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _ETAG_SECONDS = 10.0
 
+PARTIAL_DOWNLOAD = re.compile(r"\.[A-Za-z0-9][\w.-]*\.download")
+"""What a download's folder is called until it is complete."""
+
 OnDownload = Callable[[str, float | None], None]
 """Called with the model's name and the fraction that has arrived."""
 
@@ -168,6 +171,11 @@ def _local(name: str, models_dir: Path) -> ResolvedModel | None:
 
 def _folder_name(name: str) -> str:
     return name.replace("/", "--")
+
+
+def model_name(folder: Path) -> str:
+    """Of a model in the folder of downloaded ones."""
+    return folder.name.replace("--", "/")
 
 
 def _repository(name: str) -> str | None:

@@ -1,8 +1,8 @@
 """The engine's process: reads requests from stdin, one at a time does what they ask, and writes messages to stdout.
 
 The main thread only reads, so that pause, resume and the end of stdin are seen in the middle of a job. When stdin ends,
-the daemon is gone or wants no more: the process ends at once, whatever it is doing. Probing loads FFmpeg alone; the
-speech libraries are loaded by the first transcription.
+the daemon is gone or wants no more: the process ends at once, whatever it is doing. Probing and encoding load FFmpeg
+alone; the speech libraries are loaded by the first transcription.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from panotti_daemon.engine.messages import (
     Done,
+    EncodeRequest,
     ErrorKind,
     Failed,
     Line,
@@ -53,7 +54,7 @@ class Worker:
         self._send = send
         self._running = threading.Event()
         self._running.set()
-        self._requests: SimpleQueue[ProbeRequest | TranscribeRequest] = SimpleQueue()
+        self._requests: SimpleQueue[ProbeRequest | TranscribeRequest | EncodeRequest] = SimpleQueue()
         self._transcriber: Transcriber | None = None
 
     def take(self, request: Request) -> None:
@@ -70,11 +71,14 @@ class Worker:
             request = self._requests.get()
             self._send(self._answer(request))
 
-    def _answer(self, request: ProbeRequest | TranscribeRequest) -> Done | Failed:
+    def _answer(self, request: ProbeRequest | TranscribeRequest | EncodeRequest) -> Done | Failed:
         try:
             if isinstance(request, TranscribeRequest):
                 return Done(id=request.id, transcription=self._transcribe(request))
-            self._probe(request)
+            if isinstance(request, EncodeRequest):
+                self._encode(request)
+            else:
+                self._probe(request)
             return Done(id=request.id)
         except MediaError as error:
             return Failed(id=request.id, error=ErrorKind.MEDIA, message=error.message)
@@ -95,7 +99,13 @@ class Worker:
         for path in request.paths:
             self._send(Probed(id=request.id, probe=probe(path)))
 
+    def _encode(self, request: EncodeRequest) -> None:
+        from panotti_daemon.engine.encode import encode
+
+        encode(request.source, request.target, request.codec)
+
     def _transcribe(self, request: TranscribeRequest) -> Transcription:
+        from panotti_daemon.engine.downloaded import note_use
         from panotti_daemon.engine.model_store import resolve
         from panotti_daemon.engine.whisper import Transcriber, worker_count
 
@@ -106,6 +116,7 @@ class Worker:
             tell(Progress(stage=Stage.DOWNLOADING, model=name, fraction=fraction))
 
         model = resolve(request.model, request.models, language=request.language, on_progress=on_download)
+        note_use(model, request.models)
         workers = worker_count(request.workers)
         transcriber = self._transcriber
         if transcriber is None or (transcriber.model, transcriber.workers) != (model, workers):

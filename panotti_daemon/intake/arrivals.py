@@ -17,7 +17,7 @@ from panotti_daemon.intake.candidates import not_media_by_name, why_not
 from panotti_daemon.intake.ledger import Ledger, LedgerRow, Seen
 from panotti_daemon.intake.observe import look, prove
 from panotti_daemon.intake.settle import Proof, Settled, Settler
-from panotti_daemon.intake.watcher import Found, Watcher, is_unicode
+from panotti_daemon.intake.watcher import Found, Scan, Watcher, is_unicode
 from panotti_daemon.loops import keep_going
 from panotti_daemon.models.database import Database, Transaction, queries, stamp
 from panotti_daemon.models.recording.models import FileState
@@ -31,6 +31,8 @@ LOOKS_AT_ONCE = 2000
 """Files that are looked at in one turn of the thread, so that nothing waits long behind ten thousand."""
 
 
+LEFT_ALONE = (FileState.FORGOTTEN, FileState.ARCHIVED)
+"""Not taken for new when the settings give their place to another folder."""
 UNDECIDED = (FileState.GROWING, FileState.WAITING)
 
 
@@ -93,17 +95,24 @@ class Arrivals:
         self._settler.watch(path, folder.settle_seconds, self._clock.monotonic())
         self._wake.set()
 
-    async def scanned(self, folder: WatchFolder, found: list[Found]) -> None:
-        found = await asyncio.to_thread(lambda: [file for file in found if self._belongs(file.path, folder)])
+    def leave(self, path: Path) -> None:
+        """Looks at the file no more until it changes or somebody asks."""
+        self._settler.forget(path)
+
+    async def scanned(self, folder: WatchFolder, scan: Scan) -> None:
+        found = await asyncio.to_thread(lambda: [file for file in scan.found if self._belongs(file.path, folder)])
         async with self._database.transaction() as transaction:
             rows = await self._ledger.of_folder(transaction.connection, folder.path)
+            elsewhere = [file.path for file in found if file.path not in rows]
+            others = await self._ledger.of_paths(transaction.connection, elsewhere)
+            rows |= {path: row for path, row in others.items() if row.state in LEFT_ALONE}
             own = await _own_outputs(transaction, folder.path)
             found = [file for file in found if file.path not in own]
             found.sort(key=lambda file: file.look.mtime_ns, reverse=True)
             first = await self._is_first_scan(transaction, folder, found)
             there = {f.path for f in found}
             absent = [row for path, row in rows.items() if row.present and path not in there]
-            await self._gone(transaction, absent)
+            await self._gone(transaction, [row for row in absent if self._is_searched(row.path, folder, scan)])
             back = [f.path for f in found if f.path in rows and not rows[f.path].present]
             await self._ledger.set_presence(transaction, back, present=True)
         await self._take_in(folder, found, rows, first=first)
@@ -138,20 +147,24 @@ class Arrivals:
                 fresh.append(file)
             elif _is_open(row):
                 again.append(file)
-        changed = [row for file in fresh if (row := rows.get(file.path)) and row.transcript_id]
+        for row in [row for file in fresh if (row := rows.get(file.path)) and row.transcript_id]:
+            log.info("file changed", path=str(row.path), was=row.state.value)
+            await self._superseded(row)  # first: until the change is noted, every scan sees it anew, also after a crash
         for part in _parts(fresh):
             async with self._database.transaction() as transaction:
                 await self._ledger.see(transaction, [Seen(f.path, folder.path, f.look, backlog=first) for f in part])
         for file in (*fresh, *(file for file in again if file.path not in self._identifier)):
             self.follow(file.path)
-        for row in changed:
-            log.info("file changed", path=str(row.path), was=row.state.value)
-            await self._superseded(row)
 
     def _belongs(self, path: Path, folder: WatchFolder) -> bool:
         """Where one watched folder stands inside another, a file belongs to the inner one."""
         assert self.watcher
         return self.watcher.folder_of(path) is folder and not self.watcher.is_left_out(path, folder.path)
+
+    def _is_searched(self, path: Path, folder: WatchFolder, scan: Scan) -> bool:
+        """Whether the scan would have found the file."""
+        assert self.watcher
+        return self.watcher.folder_of(path) is folder and scan.unread.isdisjoint(path.parents)
 
     async def _is_first_scan(self, transaction: Transaction, folder: WatchFolder, found: list[Found]) -> bool:
         if await queries().folder_by_path(transaction.connection, path=str(folder.path)):
@@ -210,7 +223,7 @@ class Arrivals:
             for file in settled:
                 row = rows.get(file.path)
                 folder = self.watcher.folder_of(file.path) if self.watcher else None
-                if row and folder:
+                if row and folder and row.state is not FileState.FORGOTTEN:
                     turns.append((file, folder, row))
             await self._ledger.settled(transaction, [file for file, _, _ in turns])
         return turns

@@ -79,7 +79,7 @@ class Identify:
         self._stopped = False
 
     def __contains__(self, path: Path) -> bool:
-        return path in self._turns
+        return path in self._turns or path in self._grace
 
     def start(self, follower: Follower) -> None:
         self._follower = follower
@@ -105,6 +105,11 @@ class Identify:
         if waiting := self._grace.get(path):
             self._grace[path] = (self._clock.monotonic(), waiting[1])
         self._wake.set()
+
+    def leave(self, path: Path) -> None:
+        """Its turn does not come: call it in the transaction that says so."""
+        self._turns.pop(path, None)
+        self._grace.pop(path, None)
 
     async def supersede(self, row: LedgerRow) -> None:
         """The file of this row changed after its content was known."""
@@ -155,27 +160,32 @@ class Identify:
         probes = await self._prober.probe([turn.path for turn in opened]) if opened else []
         media: list[tuple[_Turn, Probe]] = []
         async with self._database.transaction() as transaction:
-            for turn in batch:
+            for turn in filter(self._is_due, batch):
                 if verdict := _plainly(turn):
                     await self._ledger.set(transaction, turn.path, *verdict)
             for turn, probe in zip(opened, probes, strict=True):
+                if not self._is_due(turn):
+                    continue
                 if verdict := _from_probe(probe):
                     await self._ledger.set(transaction, turn.path, *verdict)
                 elif probe.kind is ProbeKind.MEDIA and not await self._waits_for_a_yes(transaction, turn, probe):
                     media.append((turn, probe))
         await self._are_recordings(media)
-        for turn in batch:
-            if self._turns.get(turn.path) is turn:
-                del self._turns[turn.path]
+        for turn in filter(self._is_due, batch):
+            del self._turns[turn.path]
 
-    def _hash(self, paths: Iterable[Path]) -> list[str | None]:
-        """In a thread. None for a file that cannot be read any more."""
-        hashes: list[str | None] = []
+    def _is_due(self, turn: _Turn) -> bool:
+        """Whether nobody took it out meanwhile, or put a newer one in its place."""
+        return self._turns.get(turn.path) is turn
+
+    def _hash(self, paths: Iterable[Path]) -> list[str | OSError]:
+        """In a thread."""
+        hashes: list[str | OSError] = []
         for path in paths:
             try:
                 hashes.append(hash_file(path, lambda: self._stopped))
-            except OSError:
-                hashes.append(None)
+            except OSError as error:
+                hashes.append(error)
         return hashes
 
     async def _waits_for_a_yes(self, transaction: Transaction, turn: _Turn, probe: Probe) -> bool:
@@ -204,8 +214,12 @@ class Identify:
         superseded: list[LedgerRow] = []
         async with self._database.transaction() as transaction:
             for (turn, probe), content_hash, seen in zip(media, hashes, looks, strict=True):
-                if content_hash is None or seen != turn.settled.look:
+                if not self._is_due(turn):
+                    continue
+                if seen != turn.settled.look or isinstance(content_hash, InterruptedError):
                     self._follower.follow(turn.path)
+                elif isinstance(content_hash, OSError):
+                    await self._ledger.set(transaction, turn.path, FileState.WAITING, _unread(content_hash))
                 else:
                     superseded += await self._is_recording(transaction, turn, probe, content_hash)
         for row in superseded:
@@ -262,7 +276,7 @@ class Identify:
                 continue
             if row.content_hash and row.state is not FileState.GROWING:
                 parts.setdefault(other.label, Part(row, other.label, row.content_hash))
-            growing = growing or self._follower.is_growing(row.path) or row.path in self
+            growing = growing or self._follower.is_growing(row.path) or row.path in self._turns
         return list(parts.values()), growing
 
     async def _end_grace(self) -> None:
@@ -297,6 +311,10 @@ def _plainly(turn: _Turn) -> tuple[FileState, str] | None:
     if turn.settled.look.size == 0:
         return FileState.IGNORED, "it is empty"
     return None
+
+
+def _unread(error: OSError) -> str:
+    return f"it cannot be read: {error.strerror or error}; it is tried at every scan"
 
 
 def _from_probe(probe: Probe) -> tuple[FileState, str] | None:

@@ -7,7 +7,7 @@ these, so that a file can never say `transcribing` while nothing is.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,11 +17,13 @@ from aiosqlite import Connection
 from pydantic import BaseModel, ConfigDict
 
 from panotti_daemon.clock import Clock
-from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
+from panotti_daemon.core.events.models import DISCARDED, Delivery, DeliveryState, Event
 from panotti_daemon.core.events.types import TranscriptionCompleted
 from panotti_daemon.intake.settle import Look, Settled
 from panotti_daemon.models.database import Transaction, queries, stamp
-from panotti_daemon.models.recording.models import FileState
+from panotti_daemon.models.recording.models import FileState, FinishedFile
+
+FORGOTTEN = "you had Panotti forget it; `panotti now` transcribes it again"
 
 
 class LedgerRow(BaseModel):
@@ -65,6 +67,16 @@ class Seen:
     folder: Path
     look: Look
     backlog: bool = False
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A transcript that has just been made, and what its files are to say of it."""
+
+    recording_id: str
+    transcript_id: str
+    state: FileState
+    reason: str
 
 
 class Ledger:
@@ -172,10 +184,17 @@ class Ledger:
             transaction.after_commit(self._changed)
             await queries().set_presence(transaction.connection, rows)
 
-    async def forget(self, transaction: Transaction, paths: Sequence[Path]) -> None:
+    async def forget(self, transaction: Transaction, paths: Collection[Path]) -> None:
         if paths:
             transaction.after_commit(self._changed)
             await queries().forget_files(transaction.connection, [{"path": str(path)} for path in paths])
+
+    async def set_forgotten(self, transaction: Transaction, paths: Iterable[Path]) -> None:
+        """Nothing but their names, sizes and times is left: that tells that they are not new."""
+        rows = [{"path": str(path), "reason": FORGOTTEN, "now": stamp(self._clock.now())} for path in paths]
+        if rows:
+            transaction.after_commit(self._changed)
+            await queries().forget_content_of_files(transaction.connection, rows)
 
     async def reopen(self, transaction: Transaction, rows: Iterable[LedgerRow], reason: str) -> None:
         """The recording of these files has to be made out anew."""
@@ -184,6 +203,34 @@ class Ledger:
         if values:
             transaction.after_commit(self._changed)
             await queries().reopen_files(transaction.connection, values)
+
+    async def archive(
+        self, transaction: Transaction, path: Path, folder: Path, size: int, mtime_ns: int, original: FinishedFile
+    ) -> None:
+        """What is about to appear at this path is no candidate."""
+        transaction.after_commit(self._changed)
+        await queries().archive_file(
+            transaction.connection,
+            path=str(path),
+            folder=str(folder),
+            reason=f"it was {original.path}; {original.reason}",
+            size=size,
+            mtime_ns=mtime_ns,
+            recording_id=original.recording_id,
+            now=stamp(self._clock.now()),
+        )
+
+    async def note(self, transaction: Transaction, file: FinishedFile, reason: str, *, present: bool) -> None:
+        """Says more of a file that was taken away or brought back; its state stays what it is."""
+        transaction.after_commit(self._changed)
+        await queries().note_file(
+            transaction.connection,
+            path=str(file.path),
+            content_hash=file.content_hash,
+            reason=reason,
+            present=int(present),
+            now=stamp(self._clock.now()),
+        )
 
     async def cancel(self, transaction: Transaction, recording_id: str, reason: str) -> None:
         transaction.after_commit(self._changed)
@@ -206,15 +253,21 @@ class Ledger:
         )
 
     async def event_stored(self, transaction: Transaction, event: Event) -> None:
+        if done := self.finished_by(event):
+            await self.follow(transaction, done.transcript_id, done.state, done.reason)
+
+    def finished_by(self, event: Event) -> Finished | None:
+        """The transcript that an event says to be made just now; None for all other events."""
         if event.source_plugin not in self.transcribers or not event.name.endswith(".completed"):
-            return
+            return None
         done = event.read(TranscriptionCompleted)
         transcript_id = done.context.metadata.get("transcript_id")
-        if transcript_id and done.transcription.status == "completed":
-            reason = f"its transcript is {done.transcription.output_file}"
-            await self.follow(transaction, transcript_id, FileState.DONE, reason)
-        elif transcript_id and done.transcription.status == "no_speech":
-            await self.follow(transaction, transcript_id, FileState.NO_SPEECH, "no speech was found in it")
+        if not transcript_id or done.transcription.status == "restored":
+            return None
+        if done.transcription.status == "no_speech":
+            return Finished(done.recording.id, transcript_id, FileState.NO_SPEECH, "no speech was found in it")
+        reason = f"its transcript is {done.transcription.output_file}"
+        return Finished(done.recording.id, transcript_id, FileState.DONE, reason)
 
     async def delivery_changed(self, transaction: Transaction, delivery: Delivery, event: Event) -> None:
         if delivery.subscriber not in self.transcribers or event.name != "recording.ready":
@@ -236,7 +289,7 @@ def _as_file_state(delivery: Delivery) -> tuple[FileState, str] | None:
         case DeliveryState.DEAD:
             return FileState.FAILED, delivery.error or "unknown"
         case DeliveryState.DONE:
-            return None
+            return (FileState.CANCELLED, "you gave it up after it had failed") if delivery.error == DISCARDED else None
 
 
 def _local_time(moment: datetime) -> str:

@@ -6,9 +6,11 @@ A link is followed if it leads to a regular file. Folders, pipes, sockets and de
 from __future__ import annotations
 
 import hashlib
+import io
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from panotti_daemon.intake.headers import promise
 from panotti_daemon.intake.settle import Look, Proof
@@ -58,10 +60,15 @@ def hash_file(path: Path, stopped: Callable[[], bool] = lambda: False) -> str:
 
     Raises InterruptedError as soon as `stopped` says so, for a large file on a slow drive must not hold up the end.
     """
-    digest = hashlib.blake2b(digest_size=20)
     with path.open("rb", buffering=0) as file:
-        while block := file.read(HASH_BLOCK):
-            digest.update(block)
-            if stopped():
-                raise InterruptedError
+        return hash_open(file, stopped)
+
+
+def hash_open(file: BinaryIO | io.FileIO, stopped: Callable[[], bool] = lambda: False) -> str:
+    """The same of a file that is open already, from where it stands."""
+    digest = hashlib.blake2b(digest_size=20)
+    while block := file.read(HASH_BLOCK):
+        digest.update(block)
+        if stopped():
+            raise InterruptedError
     return digest.hexdigest()

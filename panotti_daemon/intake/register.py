@@ -49,23 +49,26 @@ class Register:
         self._clock = clock
 
     async def supersede(self, row: LedgerRow) -> list[LedgerRow]:
-        """The file of this row, which is as it was before, changed after its content was known: whatever is under way
-        for the old content ends. Returns the other files that counted on it; they must be looked at again."""
+        """The file of this row changed after its content was known: whatever is under way for the old content ends, and
+        what is done is left to its copies. Returns the other files that counted on it; they must be looked at again."""
         if row.recording_id is None:
             return []
         async with self._database.reading() as connection:
             found = await transcripts.of_recording(connection, row.recording_id)
         is_pending = any(transcript.status is TranscriptStatus.PENDING for transcript in found)
-        if not is_pending and row.state not in UNDER_WAY:
-            return []
-        await self._bus.withdraw(row.recording_id)
+        is_done = not is_pending and row.state not in UNDER_WAY
+        if not is_done:
+            await self._bus.withdraw(row.recording_id)
         async with self._database.transaction() as transaction:
             connection = transaction.connection
             family = await self._ledger.select(connection, "files_of_recording", recording_id=row.recording_id)
-            others = [other for other in family if other.path != row.path]
-            await self._ledger.reopen(transaction, others, f"{row.path.name} changed")
+            if is_done:
+                counting_on_it = [f for f in family if f.path == row.path or f.state is FileState.DUPLICATE]
+            else:
+                counting_on_it = [f for f in family if f.state is not FileState.ARCHIVED]
+            await self._ledger.reopen(transaction, counting_on_it, f"{row.path.name} changed")
             await queries().delete_pending_transcripts(connection, recording_id=row.recording_id)
-        return [other for other in others if other.present]
+        return [other for other in counting_on_it if other.present and other.path != row.path]
 
     async def commit(
         self, transaction: Transaction, parts: Sequence[Part], folder: WatchFolder, title: str

@@ -71,6 +71,8 @@ class Requests:
             return 0
         async with self._database.transaction() as transaction:
             await self._ledger.set_urgent(transaction, path)
+            if row.state is FileState.FORGOTTEN:
+                await self._ledger.set(transaction, path, FileState.GROWING, "it is looked at again")
         if row.recording_id and row.transcript_id:
             return await self.recording_now(row.recording_id)
         self._identify.hurry(path)

@@ -62,6 +62,15 @@ class Found:
     look: Look
 
 
+@dataclass(frozen=True)
+class Scan:
+    """Every candidate in a folder."""
+
+    found: list[Found]
+    unread: frozenset[Path] = frozenset()
+    """Sub-folders that could not be read: what stands in them is not known to be gone."""
+
+
 @dataclass
 class FolderState:
     """How the watching of one folder goes."""
@@ -74,7 +83,7 @@ class FolderState:
 
 
 class Receiver(Protocol):
-    async def scanned(self, folder: WatchFolder, found: list[Found]) -> None:
+    async def scanned(self, folder: WatchFolder, scan: Scan) -> None:
         """A complete scan of a folder that is there."""
 
     async def hinted(self, folder: WatchFolder, paths: set[Path]) -> None:
@@ -160,11 +169,11 @@ class Watcher:
 
     async def _take_in_all(self, folder: _Folder) -> None:
         folder.scan_wanted = False
-        found = await asyncio.to_thread(self._scan, folder.settings)
-        if found is None:
+        scan = await asyncio.to_thread(self._scan, folder.settings)
+        if scan is None:
             folder.identity = None
         else:
-            await self._receiver.scanned(folder.settings, found)
+            await self._receiver.scanned(folder.settings, scan)
 
     def _watch_anew(self, folder: _Folder, identity: tuple[int, int] | None) -> None:
         assert self._observer
@@ -204,9 +213,10 @@ class Watcher:
             log.info("folder", folder=str(folder.settings.path), state=state, reason=reason)
             self._receiver.folders_changed()
 
-    def _scan(self, settings: WatchFolder) -> list[Found] | None:
-        """Every candidate in the folder; None when the root went away meanwhile."""
+    def _scan(self, settings: WatchFolder) -> Scan | None:
+        """None when the root went away meanwhile."""
         found: list[Found] = []
+        unread: set[Path] = set()
         pending = [settings.path]
         while pending:
             folder = pending.pop()
@@ -216,6 +226,7 @@ class Watcher:
                 if folder == settings.path:
                     return None
                 log.warning("folder cannot be read", folder=str(folder), reason=error.strerror)
+                unread.add(folder)
                 continue
             for entry in entries:
                 path = Path(entry.path)
@@ -228,7 +239,7 @@ class Watcher:
                     continue
                 if why_not(path) is None and is_unicode(path) and (seen := look(path)):
                     found.append(Found(path, seen))
-        return found
+        return Scan(found, frozenset(unread))
 
     def _all_overflowed(self) -> None:
         if self._loop:

@@ -20,6 +20,7 @@ import aiosqlite
 import structlog
 
 from panotti_daemon.errors import DatabaseConflict, DatabaseDamaged, DatabaseError, DatabaseTooNew
+from panotti_daemon.models.adapter import OneVisit
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,8 @@ def stamp(moment: datetime) -> str:
 @cache
 def queries() -> Any:
     """The named queries of `queries/*.sql`."""
-    return aiosql.from_path(HERE / "queries", "aiosqlite", mandatory_parameters=False)
+    adapter: Any = OneVisit  # it has what our kinds of queries need
+    return aiosql.from_path(HERE / "queries", adapter, mandatory_parameters=False)
 
 
 class Transaction:
@@ -91,10 +93,10 @@ class Database:
                 try:
                     await self._connection.execute("BEGIN IMMEDIATE")
                     yield transaction
-                    cancellation = await _to_its_end(self._connection.commit())
+                    cancellation = await to_its_end(self._connection.commit())
                 except BaseException:
                     # also a cancelled caller must not leave the transaction open for whoever comes next
-                    if cancellation := await _to_its_end(self._connection.rollback()):
+                    if cancellation := await to_its_end(self._connection.rollback()):
                         raise cancellation from None
                     raise
         transaction.committed()
@@ -108,12 +110,28 @@ class Database:
             with _translated(self._path):
                 yield self._connection
 
+    def set_aside(self) -> list[Path]:
+        """The damaged databases that were put aside, now or ever before."""
+        return sorted(self._path.parent.glob(f"{self._path.stem}-damaged-*{self._path.suffix}"))
+
+    async def scrub(self) -> None:
+        """Writes the file afresh, so that nothing of what was deleted is left in it or in its WAL. It takes about a
+        second for 100 MB, in which everything else waits.
+
+        SQLite's `secure_delete` is not enough: where it has rebalanced a tree, a page may keep a second copy.
+        """
+        async with self._lock:
+            with _translated(self._path):
+                cancellation = await to_its_end(_write_afresh(self._connection, self._path))
+        if cancellation:
+            raise cancellation
+
     async def close(self) -> None:
         async with self._lock:
             await self._connection.close()
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+async def to_its_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
     """Finishes the work even if the caller is cancelled meanwhile, and returns the cancellation: SQLite's thread would
     go on with it anyway, and nobody would know how it ended."""
     task = asyncio.ensure_future(work)
@@ -125,6 +143,13 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError
             cancellation = error
     task.result()
     return cancellation
+
+
+async def _write_afresh(connection: aiosqlite.Connection, path: Path) -> None:
+    await connection.execute("VACUUM")
+    row = await (await connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")).fetchone()
+    if row is None or row[0]:
+        raise DatabaseError(f"Another program is reading {path}, and keeps what was deleted from being wiped out.")
 
 
 @contextmanager

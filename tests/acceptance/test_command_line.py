@@ -39,6 +39,7 @@ WITH_A_DAEMON = (
     ["pause"],
     ["resume"],
     ["backlog"],
+    ["events", "list"],
 )
 
 
@@ -368,6 +369,35 @@ def test_doctor_goes_on_where_the_settings_are_wrong(alone: Panotti) -> None:
     found = findings(alone)
     assert str(alone.paths.config_file) in found["settings"]["remedy"]
     assert "tray" in found
+
+
+def opener(daemon: Panotti) -> Path:
+    """An xdg-open of the test's own, which notes what it is to open in this file."""
+    programs, opened = daemon.home / "bin", daemon.home / "opened"
+    programs.mkdir()
+    (programs / "xdg-open").write_text(f'#!/bin/sh\nprintf %s "$1" > "{opened}.new"\nmv "{opened}.new" "{opened}"\n')
+    (programs / "xdg-open").chmod(0o755)
+    daemon.environment["PATH"] = f"{programs}{os.pathsep}{daemon.environment['PATH']}"
+    return opened
+
+
+def test_open_shows_a_transcript_or_the_folder_of_all(daemon: Panotti) -> None:
+    opened = opener(daemon)
+    recording = daemon.home / "in" / "sentence.wav"
+    for arguments, shown in (
+        ([recording], daemon.transcripts / "sentence.txt"),
+        ([recording, "--folder"], daemon.transcripts),
+        ([], daemon.transcripts),
+    ):
+        opened.unlink(missing_ok=True)
+        said(daemon, "open", *arguments)
+        wait_until(opened.exists, "it was opened")
+        assert opened.read_text() == str(shown)
+
+
+def test_open_says_why_there_is_nothing_to_open(daemon: Panotti) -> None:
+    waiting = daemon.home / "old" / "old0.wav"
+    assert "has no transcript: waiting" in complaint(daemon.command("open", waiting))
 
 
 def test_transcribe_prints_the_text_and_nothing_else_without_a_daemon(alone: Panotti) -> None:

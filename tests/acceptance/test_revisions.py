@@ -133,6 +133,25 @@ def test_when_the_original_of_a_copy_changes_before_its_turn_both_contents_are_t
     assert decodings(daemon) == 2
 
 
+def test_when_the_original_of_a_copy_changes_after_it_is_done_the_copy_keeps_a_transcript(
+    daemon: Panotti, drop: Path
+) -> None:
+    with daemon:
+        original = memo(drop / "original.wav")
+        first = daemon.wait_for(original, FileState.DONE)
+        text = (daemon.transcripts / "original.txt").read_text()
+        copy = memo(drop / "copy.wav")
+        daemon.wait_for(copy, FileState.DUPLICATE)
+        librivox_clip(original)
+        wait_until(lambda: daemon.explain(original).recording_id != first.recording_id, "the change is seen")
+        daemon.wait_for(original, FileState.DONE)
+        wait_until(lambda: {"copy.txt", "copy.json"} <= daemon.outputs(), "the copy has outputs of its own")
+        assert daemon.wait_for(copy, FileState.DONE).recording_id == first.recording_id
+        assert (daemon.transcripts / "copy.txt").read_text() == text
+        assert daemon.outputs() == {f"{name}.{suffix}" for name in ("original", "copy") for suffix in ("txt", "json")}
+    assert decodings(daemon) == 2
+
+
 def test_a_change_that_had_not_settled_when_the_daemon_ended_is_taken_up_at_the_next_start(
     panotti: Callable[..., Panotti], drop: Path
 ) -> None:

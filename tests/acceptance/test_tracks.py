@@ -54,6 +54,7 @@ def test_a_track_that_comes_after_the_grace_time_makes_a_new_revision_with_both(
         text = (daemon.transcripts / "interview.txt").read_text()
         assert "Host" in text
         assert "Guest" in text
+        assert daemon.outputs() == {"interview.txt"}
     assert len(completions(daemon)) == 2
 
 

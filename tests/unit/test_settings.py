@@ -101,6 +101,14 @@ def test_a_relative_path_on_the_command_line_means_the_current_folder(
     assert (folder.path, folder.output) == (tmp_path / "in", tmp_path / "out")
 
 
+def test_a_folder_has_one_name_however_it_is_written(paths: Paths) -> None:
+    write(paths, {"watch": [{"path": "/in/calls/../memos/./", "output": "/out/.."}]})
+    (folder,) = load(paths).watch
+    assert (folder.path, folder.output) == (Path("/in/memos"), Path("/"))
+    write(paths, {"watch": [{"path": "/in/memos"}, {"path": "/in/calls/../memos"}]})
+    assert "names /in/memos twice" in complaint(paths)
+
+
 def test_a_format_named_twice_counts_once(paths: Paths) -> None:
     write(paths, {"watch": [{"path": "/in", "formats": ["txt", "md", "txt"]}]})
     assert load(paths).watch[0].formats == (Format.TXT, Format.MD)
@@ -321,3 +329,26 @@ def test_every_key_of_a_section_can_be_set_from_the_environment(paths: Paths, mo
     assert isinstance(settings, Settings)
     assert (settings.engine.workers, settings.tray.enabled, settings.log.level) == (3, False, "debug")
     assert settings.api.cors_origins == ("http://localhost:3000",)
+
+
+def test_what_commands_set_of_plugins_stands_between_the_file_and_the_environment(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(paths, {"plugins": {"one": {"enabled": False, "config": {"a": 1, "b": 1, "c": 1}}}})
+    paths.plugin_settings.mkdir()
+    (paths.plugin_settings / "one.yaml").write_text("enabled: true\nconfig: {b: 2, c: 2}\n")
+    monkeypatch.setenv("PANOTTI_PLUGINS__ONE__CONFIG__C", "3")
+    one = load(paths).plugins["one"]
+    assert (one.enabled, one.config) == (True, {"a": 1, "b": 2, "c": "3"})
+
+
+def test_a_mistake_in_what_commands_set_names_its_file(paths: Paths) -> None:
+    file = paths.plugin_settings / "one.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("enabled: perhaps\n")
+    assert complaint(paths).startswith(f"{file}: plugins.one.enabled: must be true or false")
+
+
+def test_a_secret_in_the_environment_is_no_setting(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PANOTTI_SECRET__ONE__TOKEN", "correct-horse-battery")
+    assert "correct-horse-battery" not in str(load(paths))

@@ -7,16 +7,17 @@ handler returned.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from panotti_daemon.clock import Clock
 from panotti_daemon.core.events import persistence
 from panotti_daemon.core.events.announcements import Announcements, Listener
+from panotti_daemon.core.events.circuit import Rest
 from panotti_daemon.core.events.handlers import Handler, Subscription, error_event
 from panotti_daemon.core.events.models import Announcement, Delivery, DeliveryState, Event
 from panotti_daemon.core.events.subscriber import Interruption, Subscriber, interrupt, withdrawn
@@ -28,6 +29,9 @@ log = structlog.get_logger(__name__)
 DATABASE_RETRY_SECONDS = 5.0
 OBEY_SECONDS = 1.0
 """How long a handler may take to end when it is cancelled; then its delivery goes on without it."""
+
+
+RestWatcher = Callable[[str, Rest | None], None]
 
 
 class Projection(Protocol):
@@ -57,6 +61,7 @@ class EventBus:
         self._obey_seconds = obey_seconds
         self._subscribers: dict[str, Subscriber] = {}
         self._projections: list[Projection] = []
+        self._rest_watchers: list[RestWatcher] = []
 
     @property
     def announcements_dropped(self) -> int:
@@ -81,9 +86,27 @@ class EventBus:
     def is_declared(self, name: str) -> bool:
         return name in self._subscribers
 
+    @property
+    def declared(self) -> list[str]:
+        return list(self._subscribers)
+
+    def wanting(self, event: Event) -> list[str]:
+        """The declared subscribers that the event is for."""
+        return [s.name for s in self._subscribers.values() if s.subscription.wants(event)]
+
     def attach(self, name: str, handler: Handler) -> None:
         """Starts to deliver to a declared subscriber."""
         self._subscribers[name].attach(handler)
+
+    def subscribe(self, handler: Handler, *patterns: str, name: str, **options: Any) -> None:
+        """Declares and attaches at once. The options are those of a Subscription."""
+        self.declare(Subscription(name, patterns, **options))
+        self.attach(name, handler)
+
+    async def unsubscribe(self, name: str, grace_seconds: float = 2.0) -> None:
+        """Detaches and undeclares: no further events are kept for it. What it has waits for one of its name."""
+        await self.detach(name, grace_seconds)
+        self.undeclare(name)
 
     async def detach(self, name: str, grace_seconds: float = 2.0) -> None:
         """Delivers nothing more to this subscriber; its events are kept. What runs has the grace time to end, and is
@@ -97,14 +120,18 @@ class EventBus:
         """Hears every stored event and every announcement from now on; returns how to end that."""
         return self._announcements.listen(listener)
 
-    async def start(self) -> None:
-        """Puts back what a dead process left running, its attempt counted."""
+    async def start(self, culprits: Collection[str] = ()) -> None:
+        """Puts back what a dead process left running, its attempt counted; where it is known whose code ended the
+        process, only theirs."""
         self._announcements.start()
         async with self._database.transaction() as transaction:
-            for delivery in await persistence.in_state(transaction.connection, DeliveryState.RUNNING):
+            for delivery in await persistence.running(transaction.connection):
                 subscriber = self._subscribers.get(delivery.subscriber)
                 exhausted = subscriber and delivery.attempts >= subscriber.subscription.max_attempts
-                if exhausted:
+                if culprits and delivery.subscriber not in culprits:
+                    unspent = {"state": DeliveryState.QUEUED, "attempts": delivery.attempts - 1}
+                    delivery = delivery.model_copy(update=unspent)
+                elif exhausted:
                     reason = f"Panotti itself ended {delivery.attempts} times while working on it"
                     delivery = delivery.model_copy(update={"state": DeliveryState.DEAD, "error": reason})
                 else:
@@ -115,6 +142,22 @@ class EventBus:
         """Ends all handlers within the grace time and puts back what they had not finished."""
         await asyncio.gather(*(subscriber.detach(grace_seconds) for subscriber in self._subscribers.values()))
         await self._announcements.stop()
+
+    def rest_of(self, name: str) -> Rest | None:
+        """The rest that a subscriber takes because it kept failing."""
+        return self._subscribers[name].rest
+
+    def end_rest(self, name: str) -> None:
+        """It is tried again at once."""
+        self._subscribers[name].end_rest()
+
+    def watch_rests(self, watcher: RestWatcher) -> None:
+        """Is told of every rest that begins, and with None when one is over."""
+        self._rest_watchers.append(watcher)
+
+    def rest_changed(self, name: str, rest: Rest | None) -> None:
+        for watcher in self._rest_watchers:
+            watcher(name, rest)
 
     def pause(self, name: str) -> None:
         """Claims nothing more for this subscriber; what runs is not touched, and may be silent."""
@@ -186,22 +229,31 @@ class EventBus:
             return await persistence.raise_priority(transaction.connection, correlation_id, EventPriority.NOW)
 
     async def store(self, transaction: Transaction, events: Iterable[Event]) -> None:
-        """As `publish` does, in a transaction of the caller's."""
-        for event in events:
-            wanting = [s for s in self._subscribers.values() if s.subscription.wants(event)]
-            await persistence.insert(transaction.connection, event, [s.name for s in wanting])
+        """As `publish` does, in a transaction of the caller's. Raises PayloadMisfit."""
+        wanted = [(event.current(), self.wanting(event)) for event in events]
+        await persistence.insert(transaction.connection, wanted)
+        for event, wanting in wanted:
             for projection in self._projections:
                 await projection.event_stored(transaction, event)
             transaction.after_commit(partial(self._stored, event, wanting))
 
-    def _stored(self, event: Event, wanting: Iterable[Subscriber]) -> None:
-        for subscriber in wanting:
-            subscriber.wake()
+    def _stored(self, event: Event, wanting: Iterable[str]) -> None:
+        for name in wanting:
+            if subscriber := self._subscribers.get(name):
+                subscriber.wake()
         self._announcements.put_nowait(event)
 
-    async def claim(self, transaction: Transaction, subscriber: str) -> tuple[Delivery, Event] | None:
+    async def claim(
+        self, transaction: Transaction, subscription: Subscription, *, oldest: bool
+    ) -> tuple[Delivery, Event] | None:
         """The subscriber's next delivery, now running."""
-        claimed = await persistence.claim(transaction.connection, subscriber, self._clock.now())
+        claimed = await persistence.claim(
+            transaction.connection,
+            subscription.name,
+            self._clock.now(),
+            longest_wait=subscription.longest_wait,
+            oldest=oldest,
+        )
         if claimed:
             for projection in self._projections:
                 await projection.delivery_changed(transaction, *claimed)

@@ -6,18 +6,21 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from itertools import islice
 from random import Random
 from typing import TypeVar
 
+from panotti_daemon.core.events.circuit import Rest
 from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
-from panotti_daemon.core.events.types import PluginError
+from panotti_daemon.core.events.types import RESTS, PluginError, PluginRests
 from panotti_daemon.errors import PanottiError, PermanentError, PluginFailed, Unavailable
+from panotti_daemon.logs import without_secrets
 
 T = TypeVar("T")
 
 Handler = Callable[[Event], Awaitable[Iterable[Event] | None]]
 
-MAX_RETRY_SECONDS = 600.0
+MOST_FOLLOW_ONS = 1000
 FIRST_WAIT_SECONDS = 5.0
 MAX_WAIT_SECONDS = 60.0
 
@@ -33,16 +36,36 @@ class Subscription:
     max_attempts: int = 3
     concurrency: int = 1
     retry_seconds: float = 5.0
-    """Before the second attempt; doubled for each one after."""
+    """Before the second attempt."""
+    retry_factor: float = 2.0
+    """How much longer each pause is than the one before."""
+    retry_longest_seconds: float = 600.0
+    retry_jitter: float = 0.2
+    """The part of a pause by which it is shorter or longer at random, so that what failed together does not come back
+    together."""
     silence_seconds: float = 600.0
     """A handler that has neither ended nor reported progress for so long is taken for hung."""
 
     def wants(self, event: Event) -> bool:
         """A plugin is not told of its own failures, and nobody of a failure at being told of one: two plugins that
         fail at that would never end."""
-        if _is_error(event.name) and (event.source_plugin == self.name or _is_error(str(event.data.get("event_name")))):
+        if _is_trouble(event.name) and (
+            event.source_plugin == self.name or _is_trouble(str(event.data.get("event_name")))
+        ):
             return False
         return any(fnmatchcase(event.name, pattern) for pattern in self.patterns)
+
+    def retry_pause(self, attempts: int, random: Random) -> float:
+        """Seconds before the next attempt, after so many."""
+        seconds = self.retry_seconds
+        for _ in range(attempts - 1):
+            seconds = min(seconds * self.retry_factor, self.retry_longest_seconds)
+        return min(seconds, self.retry_longest_seconds) * random.uniform(1 - self.retry_jitter, 1 + self.retry_jitter)
+
+    @property
+    def longest_wait(self) -> timedelta:
+        """Nothing is put off for longer: what seems to be was stored before the computer's clock was set back."""
+        return timedelta(seconds=max(MAX_WAIT_SECONDS, self.retry_longest_seconds * (1 + self.retry_jitter)))
 
 
 class HandlerSilent(PanottiError):
@@ -63,7 +86,9 @@ def checked_answer(answer: object) -> list[Event]:
         return []
     if isinstance(answer, Event) or not isinstance(answer, Iterable):
         raise PluginFailed(f"handle() must return a list of events or None, not {type(answer).__name__}")
-    events = list(answer)
+    events = list(islice(answer, MOST_FOLLOW_ONS + 1))
+    if len(events) > MOST_FOLLOW_ONS:
+        raise PluginFailed(f"handle() may return {MOST_FOLLOW_ONS} events, not more")
     for event in events:
         if not isinstance(event, Event):
             raise PluginFailed(f"handle() must return events, not {type(event).__name__}")
@@ -88,18 +113,17 @@ def after_failure(
         )
     if isinstance(error, PermanentError) or delivery.attempts >= subscription.max_attempts:
         return delivery.model_copy(update={"state": DeliveryState.DEAD, "available_at": None, "error": reason})
-    seconds = min(MAX_RETRY_SECONDS, subscription.retry_seconds * 2 ** (delivery.attempts - 1))
-    seconds *= random.uniform(0.8, 1.2)  # so that what failed together does not come back together
-    return delivery.model_copy(
-        update={"state": DeliveryState.WAITING, "available_at": now + timedelta(seconds=seconds), "error": reason}
-    )
+    pause = timedelta(seconds=subscription.retry_pause(delivery.attempts, random))
+    return delivery.model_copy(update={"state": DeliveryState.WAITING, "available_at": now + pause, "error": reason})
 
 
 def describe(error: BaseException) -> str:
-    """In words for the user: our own errors say it themselves, for others their kind is named."""
+    """In words for the user: our own errors say it themselves, for others their kind is named, and
+    what was noted on them."""
     if isinstance(error, PanottiError):
-        return error.message
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
+        return without_secrets(error.message)
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return without_secrets(", ".join([what, *getattr(error, "__notes__", ())]))
 
 
 def error_event(delivery: Delivery, event: Event) -> Event:
@@ -123,9 +147,14 @@ def error_event(delivery: Delivery, event: Event) -> Event:
     )
 
 
+def rest_event(plugin: str, rest: Rest) -> Event:
+    payload = PluginRests(plugin=plugin, reason=rest.reason, until=rest.until)
+    return Event.create(RESTS, payload, source_plugin=plugin)
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _is_error(name: str) -> bool:
-    return name.endswith(".error")
+def _is_trouble(name: str) -> bool:
+    return name.endswith(".error") or name == RESTS

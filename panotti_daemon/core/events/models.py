@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
+from panotti_daemon.choices import DeliveryState as DeliveryState
 from panotti_daemon.core.events.types import EventPriority, Payload, payload_type
+from panotti_daemon.errors import PayloadMisfit
+from panotti_daemon.explain import dotted
 from panotti_daemon.ids import new_id
 
 EventName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=120)]
 P = TypeVar("P", bound=Payload)
+
+DISCARDED = "discarded"
+"""The error of a delivery that was dead until somebody gave it up."""
 
 _ANY_JSON: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, JsonValue])
 
@@ -84,13 +98,20 @@ class Event(BaseModel):
             data = model.upgrade(dict(data), self.payload_version)
         return model.model_validate(data)
 
-
-class DeliveryState(StrEnum):
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    WAITING = "waiting"
-    DEAD = "dead"
+    def current(self) -> Self:
+        """With its data in today's form, whatever version stored it. Raises PayloadMisfit."""
+        model = payload_type(self.name)
+        if model is None:
+            return self
+        try:
+            payload = self.read(model)
+        except (LookupError, TypeError, ValueError) as error:
+            versions = f"was stored at version {self.payload_version} and does not fit version {model.payload_version}"
+            raise PayloadMisfit(f"The data of {self.name} {versions}: {_misfit(error)}") from error
+        if self.payload_version >= model.payload_version:
+            return self
+        today = {"data": payload.model_dump(mode="json"), "payload_version": model.payload_version}
+        return self.model_copy(update=today)
 
 
 class Delivery(BaseModel):
@@ -122,6 +143,14 @@ class Announcement(BaseModel):
     @classmethod
     def create(cls, name: str, data: Payload | dict[str, Any]) -> Self:
         return cls(name=name, data=_checked(data, payload_type(name)))
+
+
+def _misfit(error: Exception) -> str:
+    """Where it is, and nothing of what was said."""
+    if not isinstance(error, ValidationError):
+        return f"{type(error).__name__} while it was brought up to date"
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{dotted(list(first['loc']))}: {first['msg']}"
 
 
 def _checked(data: Payload | dict[str, Any], model: type[Payload] | None) -> dict[str, Any]:

@@ -5,48 +5,70 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from sqlite3 import Row
 
 from aiosqlite import Connection
 
-from panotti_daemon.core.events.handlers import MAX_RETRY_SECONDS
 from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
+from panotti_daemon.core.events.types import EventPriority
 from panotti_daemon.models.database import queries, stamp
 
-LONGEST_WAIT = timedelta(seconds=1.2 * MAX_RETRY_SECONDS)
-"""No retry is put off for longer: one that seems to be was stored before the computer's clock was set back."""
+LONGEST_WAIT = timedelta(minutes=12)
+AS_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
-async def insert(connection: Connection, event: Event, subscribers: Iterable[str]) -> None:
-    await queries().insert_event(
-        connection,
-        id=event.id,
-        name=event.name,
-        payload_version=event.payload_version,
-        data=json.dumps(event.data, ensure_ascii=False, allow_nan=False),
-        correlation_id=event.correlation_id,
-        cause_id=event.cause_id,
-        source_plugin=event.source_plugin,
-        priority=int(event.priority),
-        created_at=stamp(event.created_at),
-    )
-    deliveries = [
-        {
-            "event_id": event.id,
-            "subscriber": subscriber,
-            "correlation_id": event.correlation_id,
-            "priority": int(event.priority),
-            "now": stamp(event.created_at),
-        }
-        for subscriber in subscribers
-    ]
+async def insert(connection: Connection, wanted: Iterable[tuple[Event, Iterable[str]]]) -> None:
+    """Events, each with the subscribers that want it; their deliveries are numbered in this order."""
+    events, deliveries = [], []
+    for event, subscribers in wanted:
+        created_at, priority = stamp(event.created_at), int(event.priority)
+        events.append(
+            {
+                "id": event.id,
+                "name": event.name,
+                "payload_version": event.payload_version,
+                "data": AS_JSON.encode(event.data),
+                "correlation_id": event.correlation_id,
+                "cause_id": event.cause_id,
+                "source_plugin": event.source_plugin,
+                "priority": priority,
+                "created_at": created_at,
+            }
+        )
+        deliveries += [
+            {
+                "event_id": event.id,
+                "subscriber": subscriber,
+                "correlation_id": event.correlation_id,
+                "priority": priority,
+                "now": created_at,
+            }
+            for subscriber in subscribers
+        ]
+    if events:
+        await queries().insert_events(connection, events)
     if deliveries:
         await queries().insert_deliveries(connection, deliveries)
 
 
-async def claim(connection: Connection, subscriber: str, now: datetime) -> tuple[Delivery, Event] | None:
-    """Marks the subscriber's next delivery as running, its attempt counted."""
-    await queries().wake_waiting(connection, subscriber=subscriber, now=stamp(now), latest=stamp(now + LONGEST_WAIT))
-    row = await queries().claim_delivery(connection, subscriber=subscriber, now=stamp(now))
+async def claim(
+    connection: Connection,
+    subscriber: str,
+    now: datetime,
+    *,
+    longest_wait: timedelta = LONGEST_WAIT,
+    oldest: bool = False,
+) -> tuple[Delivery, Event] | None:
+    """Marks the subscriber's next delivery as running, its attempt counted: the most urgent one, or the oldest, which
+    only what is wanted now goes before.
+
+    What seems to wait for longer than anything does was stored before the computer's clock was set back.
+    """
+    await queries().wake_waiting(connection, subscriber=subscriber, now=stamp(now), latest=stamp(now + longest_wait))
+    least = EventPriority.NOW if oldest else EventPriority.BACKLOG
+    row = await queries().claim_delivery(connection, subscriber=subscriber, now=stamp(now), priority=least)
+    if row is None and oldest:
+        row = await queries().claim_oldest_delivery(connection, subscriber=subscriber, now=stamp(now))
     if row is None:
         return None
     delivery = Delivery.model_validate(dict(row))
@@ -54,8 +76,11 @@ async def claim(connection: Connection, subscriber: str, now: datetime) -> tuple
 
 
 async def load(connection: Connection, event_id: str) -> Event:
-    row = dict(await queries().event_by_id(connection, id=event_id))
-    return Event.model_validate(row | {"data": json.loads(row["data"])})
+    return as_event(await queries().event_by_id(connection, id=event_id))
+
+
+def as_event(row: Row) -> Event:
+    return Event.model_validate(dict(row) | {"data": json.loads(row["data"])})
 
 
 async def update(connection: Connection, delivery: Delivery, now: datetime) -> None:
@@ -78,6 +103,10 @@ async def next_available_at(connection: Connection, subscriber: str) -> datetime
 
 async def in_state(connection: Connection, state: DeliveryState) -> Sequence[Delivery]:
     return [Delivery.model_validate(dict(row)) async for row in queries().deliveries_in_state(connection, state=state)]
+
+
+async def running(connection: Connection) -> Sequence[Delivery]:
+    return [Delivery.model_validate(dict(row)) async for row in queries().running_deliveries(connection)]
 
 
 async def of_correlation(connection: Connection, correlation_id: str) -> Sequence[Delivery]:

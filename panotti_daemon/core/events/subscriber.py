@@ -15,6 +15,7 @@ import structlog
 
 from panotti_daemon.clock import Clock
 from panotti_daemon.core.events import persistence
+from panotti_daemon.core.events.circuit import Circuit, Rest
 from panotti_daemon.core.events.handlers import (
     Handler,
     HandlerSilent,
@@ -23,12 +24,24 @@ from panotti_daemon.core.events.handlers import (
     checked_answer,
     contained,
     describe,
+    rest_event,
 )
 from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
-from panotti_daemon.errors import DatabaseConflict, DatabaseError, PanottiError, PluginFailed
-from panotti_daemon.models.database import Database, Transaction
+from panotti_daemon.errors import (
+    DatabaseConflict,
+    DatabaseError,
+    PanottiError,
+    PermanentError,
+    PluginFailed,
+    Unavailable,
+)
+from panotti_daemon.models.database import Database, Transaction, stamp
 
 log = structlog.get_logger(__name__)
+
+
+FAIR_CLAIM = 10
+"""Every so many claims the oldest delivery has its turn, whatever its priority."""
 
 
 class Outbox(Protocol):
@@ -38,7 +51,11 @@ class Outbox(Protocol):
 
     async def change(self, transaction: Transaction, delivery: Delivery, event: Event | None = None) -> None: ...
 
-    async def claim(self, transaction: Transaction, subscriber: str) -> tuple[Delivery, Event] | None: ...
+    async def claim(
+        self, transaction: Transaction, subscription: Subscription, *, oldest: bool
+    ) -> tuple[Delivery, Event] | None: ...
+
+    def rest_changed(self, name: str, rest: Rest | None) -> None: ...
 
 
 class Interruption(Enum):
@@ -58,11 +75,16 @@ class Run:
     deadline: float
     """On the loop's clock: when silence means that it hangs."""
     interrupted: asyncio.Future[Interruption]
+    released: asyncio.Event
+    """Nobody waits any longer for a handler that does not obey."""
     settled: asyncio.Task[None] | None = None
     """Ends once the outcome is stored."""
+    lingers: bool = False
 
     def interrupt(self, why: Interruption) -> None:
-        if not self.handling.done() and not self.interrupted.done():
+        if self.interrupted.done():
+            self.released.set()
+        elif not self.handling.done():
             self.interrupted.set_result(why)
             self.handling.cancel()
 
@@ -95,6 +117,14 @@ class Subscriber:
         self._runs: dict[int, Run] = {}
         self._disobedient: set[asyncio.Task[list[Event]]] = set()
         self._paused = False
+        self._claims = 0
+        self._circuit = Circuit()
+        self._shown_rest: Rest | None = None
+
+    @property
+    def rest(self) -> Rest | None:
+        rest = self._circuit.rest
+        return rest if rest and not rest.is_over(self._clock.now()) else None
 
     @property
     def name(self) -> str:
@@ -104,8 +134,9 @@ class Subscriber:
         return [run for run in self._runs.values() if run.delivery.correlation_id == correlation_id]
 
     def attach(self, handler: Handler) -> None:
-        """Starts to deliver."""
+        """Starts to deliver, whatever this subscriber's earlier handlers failed at."""
         self._handler = handler
+        self._circuit = Circuit()
         self._ending.clear()
         self._dispatcher = asyncio.create_task(self._dispatch(handler), name=f"dispatch {self.name}")
 
@@ -118,6 +149,10 @@ class Subscriber:
         await settled(list(self._runs.values()), timeout=grace_seconds)
         await interrupt(list(self._runs.values()), Interruption.STOP)
         self._handler = self._dispatcher = None
+
+    def end_rest(self) -> None:
+        self._succeeded()
+        self._wake.set()
 
     def wake(self) -> None:
         """There may be something to claim."""
@@ -146,7 +181,11 @@ class Subscriber:
             self._wake.clear()
             seconds: float | None = None
             try:
-                if not self._paused and len(self._runs) < self.subscription.concurrency:
+                rest = self.rest
+                self._show(rest)
+                if rest:
+                    seconds = (rest.until - self._clock.now()).total_seconds()
+                elif not self._paused and self._busy < self._slots:
                     if await self._start_next(handler):
                         continue
                     async with self._database.reading() as connection:
@@ -160,10 +199,21 @@ class Subscriber:
                 seconds = self._database_retry_seconds
             await _set_within(self._wake, None if seconds is None else max(0.05, seconds))
 
+    @property
+    def _busy(self) -> int:
+        return sum(not run.lingers for run in self._runs.values())
+
+    @property
+    def _slots(self) -> int:
+        """After a rest, one delivery at a time shows whether it is better now."""
+        return 1 if self._circuit.rest else self.subscription.concurrency
+
     async def _start_next(self, handler: Handler) -> bool:
         async with self._database.transaction() as transaction:
-            claimed = await self._outbox.claim(transaction, self.name)
+            oldest = self._claims % FAIR_CLAIM == FAIR_CLAIM - 1
+            claimed = await self._outbox.claim(transaction, self.subscription, oldest=oldest)
             if claimed:
+                self._claims += 1
                 transaction.after_commit(partial(self._start, handler, *claimed))
         return claimed is not None
 
@@ -173,7 +223,8 @@ class Subscriber:
             event,
             asyncio.create_task(_handle(handler, event), name=f"handle {event.name}"),
             self._deadline(),
-            asyncio.get_running_loop().create_future(),
+            interrupted=asyncio.get_running_loop().create_future(),
+            released=asyncio.Event(),
         )
         run.settled = asyncio.create_task(self._finish(run), name=f"settle {event.name}")
 
@@ -183,10 +234,13 @@ class Subscriber:
             after, follow_ons = self._outcome(run)
             try:
                 await self._settle(after, run.event, follow_ons)
+                if after.state is DeliveryState.DONE and after.error is None:
+                    self._succeeded()
             except Exception as error:  # what a plugin returned may be beyond storing
                 log.exception("an outcome cannot be stored", plugin=self.name, about=run.event.name)
                 refused = PluginFailed(f"What it returned cannot be stored: {describe(error)}")
-                await self._settle(self._after_failure(run, refused), run.event, [])
+                after, follow_ons = self._failed(run, refused)
+                await self._settle(after, run.event, follow_ons)
         finally:
             del self._runs[run.delivery.id]
             self._wake.set()
@@ -204,9 +258,23 @@ class Subscriber:
             await asyncio.wait(ends, timeout=run.deadline - now(), return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait([run.handling], timeout=self._obey_seconds)
         if not run.handling.done():
-            log.error("a handler ignores that it was ended", plugin=self.name)
+            log.error("a handler ignores that it was ended", plugin=self.name, about=run.event.name)
             self._disobedient.add(run.handling)
             run.handling.add_done_callback(self._forget_disobedient)
+            if run.interrupted.result() is Interruption.SILENCE and not self._is_last_attempt(run):
+                await self._outlast(run)
+
+    def _is_last_attempt(self, run: Run) -> bool:
+        return run.delivery.attempts >= self.subscription.max_attempts
+
+    async def _outlast(self, run: Run) -> None:
+        """Frees the slot of a handler that does not obey, but not its delivery: no retry begins beside it."""
+        run.lingers = True
+        self._wake.set()
+        released = asyncio.ensure_future(run.released.wait())
+        ends: list[asyncio.Future[Any]] = [run.handling, released]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        released.cancel()
 
     def _forget_disobedient(self, handling: asyncio.Task[list[Event]]) -> None:
         self._disobedient.discard(handling)
@@ -226,7 +294,7 @@ class Subscriber:
         if why is Interruption.SILENCE:
             seconds = self.subscription.silence_seconds
             error = HandlerSilent(f"It gave no sign of life for {seconds:.0f} s, and was ended")
-        after = self._after_failure(run, error)
+        after, news = self._failed(run, error)
         log.warning(
             "handler failed",
             plugin=self.name,
@@ -236,10 +304,30 @@ class Subscriber:
             reason=describe(error),
             exc_info=None if isinstance(error, PanottiError) else error,
         )
-        return after, []
+        return after, news
 
-    def _after_failure(self, run: Run, error: BaseException) -> Delivery:
-        return after_failure(run.delivery, error, self.subscription, self._clock.now(), self._random)
+    def _failed(self, run: Run, error: BaseException) -> tuple[Delivery, list[Event]]:
+        """What becomes of the delivery, and the news that the plugin rests if that begins with this failure."""
+        now = self._clock.now()
+        after = after_failure(run.delivery, error, self.subscription, now, self._random)
+        if isinstance(error, Unavailable | PermanentError):  # the plugin itself is well
+            return after, []
+        rests_already = self._circuit.rest is not None
+        rest = self._circuit.failed(run.event.id, describe(error), now)
+        if rest is None:
+            return after, []
+        log.error("plugin rests", plugin=self.name, reason=rest.reason, until=stamp(rest.until))
+        self._show(rest)
+        return after, [] if rests_already else [rest_event(self.name, rest)]
+
+    def _succeeded(self) -> None:
+        self._circuit.succeeded()
+        self._show(None)
+
+    def _show(self, rest: Rest | None) -> None:
+        if rest != self._shown_rest:
+            self._shown_rest = rest
+            self._outbox.rest_changed(self.name, rest)
 
     async def _settle(self, delivery: Delivery, event: Event, follow_ons: list[Event]) -> None:
         """Stores the outcome together with the follow-on events, however long the disk refuses. One that could not be
@@ -269,7 +357,7 @@ async def interrupt(runs: Sequence[Run], why: Interruption) -> int:
     for run in runs:
         run.interrupt(why)
     await settled(runs)
-    return sum(run.interrupted.done() for run in runs)
+    return sum(run.interrupted.done() and run.interrupted.result() is why for run in runs)
 
 
 async def settled(runs: Sequence[Run], timeout: float | None = None) -> None:
@@ -278,7 +366,7 @@ async def settled(runs: Sequence[Run], timeout: float | None = None) -> None:
 
 
 async def _handle(handler: Handler, event: Event) -> list[Event]:
-    return checked_answer(await contained(partial(handler, event)))
+    return checked_answer(await contained(partial(handler, event.current())))
 
 
 def _failure(handling: asyncio.Task[list[Event]]) -> BaseException | None:

@@ -90,6 +90,12 @@ class RecordingKnown(Payload):
     folder: str
 
 
+class RecordingForgotten(Payload):
+    """A person asked that nothing be known of a recording any more: whoever keeps something of it forgets it, too."""
+
+    recording_id: str
+
+
 class TranscriptionData(BaseModel):
     status: Literal["completed", "no_speech", "restored"]
     timestamp: datetime
@@ -139,10 +145,28 @@ class PluginError(Payload):
     attempts: int
 
 
+class Attention(Payload):
+    """Something that only the user can put right, told once when it begins and once when it is over."""
+
+    about: str
+    """The same at its end as at its beginning."""
+    title: str
+    message: str
+    over: bool = False
+
+
+class PluginRests(Payload):
+    """A plugin failed so often that it gets nothing for a while; what is for it waits."""
+
+    plugin: str
+    reason: str
+    until: datetime
+
+
 class NotificationCompleted(Payload):
     """What became of a notification; no server can tell whether somebody read it."""
 
-    status: Literal["accepted by the server", "no server"]
+    status: Literal["accepted by the server", "no server", "clicked"]
     title: str
     recordings: list[str]
 
@@ -154,11 +178,38 @@ class TranscriptionProgress(Payload):
     seconds_left: float | None = None
 
 
+class CleanedFile(BaseModel):
+    path: str
+    """Where it stood."""
+    recording_id: str
+    action: Literal["archive", "flac", "opus", "trash", "delete"]
+    archived: str | None = None
+    """What the archive holds of it now."""
+    trashed: str | None = None
+    """Where it lies in the trash."""
+
+
+class CleanupCompleted(Payload):
+    """What was done with recordings whose transcripts are whole."""
+
+    files: list[CleanedFile]
+    bytes_freed: int
+    """On the disks where they stood."""
+    bytes_in_trash: int
+    """Freed once the trash is emptied."""
+
+
+RESTS = "daemon.plugin_rests"
+
 EVENTS: dict[str, type[Payload]] = {
     "recording.ready": RecordingReady,
     "recording.known": RecordingKnown,
+    "recording.forgotten": RecordingForgotten,
     "transcription_local.completed": TranscriptionCompleted,
+    "daemon.attention": Attention,
     "desktop_notification.completed": NotificationCompleted,
+    "cleanup_files.completed": CleanupCompleted,
+    RESTS: PluginRests,
 }
 """Stored and delivered. Each plugin's `PLUGIN.error` (PluginError) comes on top."""
 

@@ -1,4 +1,4 @@
--- name: insert_event!
+-- name: insert_events*!
 INSERT INTO events (id, name, payload_version, data, correlation_id, cause_id, source_plugin, priority, created_at)
 VALUES (:id, :name, :payload_version, :data, :correlation_id, :cause_id, :source_plugin, :priority, :created_at);
 
@@ -14,7 +14,23 @@ UPDATE deliveries SET state = 'queued', available_at = NULL
 WHERE subscriber = :subscriber AND state = 'waiting' AND (available_at <= :now OR available_at > :latest);
 
 -- name: claim_delivery^
--- The next one by priority and age, of a correlation in which nothing older is still on its way.
+-- The next one by priority and age of those with at least this priority, of a correlation in which nothing older is
+-- still on its way.
+UPDATE deliveries SET state = 'running', attempts = attempts + 1, updated_at = :now
+WHERE id = (
+    SELECT id FROM deliveries AS candidate
+    WHERE subscriber = :subscriber AND state = 'queued' AND priority >= :priority AND NOT EXISTS (
+        SELECT 1 FROM deliveries AS older
+        WHERE older.subscriber = :subscriber AND older.correlation_id = candidate.correlation_id
+          AND older.id < candidate.id AND older.state IN ('queued', 'running', 'waiting')
+    )
+    ORDER BY priority DESC, id
+    LIMIT 1
+)
+RETURNING *;
+
+-- name: claim_oldest_delivery^
+-- As above, whatever its priority.
 UPDATE deliveries SET state = 'running', attempts = attempts + 1, updated_at = :now
 WHERE id = (
     SELECT id FROM deliveries AS candidate
@@ -23,7 +39,7 @@ WHERE id = (
         WHERE older.subscriber = :subscriber AND older.correlation_id = candidate.correlation_id
           AND older.id < candidate.id AND older.state IN ('queued', 'running', 'waiting')
     )
-    ORDER BY priority DESC, id
+    ORDER BY id
     LIMIT 1
 )
 RETURNING *;
@@ -40,12 +56,17 @@ WHERE id = :id;
 -- name: deliveries_in_state
 SELECT * FROM deliveries WHERE state = :state ORDER BY id;
 
+-- name: running_deliveries
+SELECT * FROM deliveries INDEXED BY deliveries_unsettled
+WHERE state = 'running' AND state <> 'done' ORDER BY id;
+
 -- name: deliveries_of_correlation
-SELECT * FROM deliveries WHERE correlation_id = :correlation_id ORDER BY id;
+SELECT deliveries.* FROM events JOIN deliveries ON deliveries.event_id = events.id
+WHERE events.correlation_id = :correlation_id ORDER BY deliveries.id;
 
 -- name: raise_priority!
 UPDATE deliveries SET priority = :priority
-WHERE correlation_id = :correlation_id AND state IN ('queued', 'waiting') AND priority < :priority;
+WHERE correlation_id = :correlation_id AND state <> 'done' AND state IN ('queued', 'waiting') AND priority < :priority;
 
 -- name: what_is_missing
 -- Why deliveries wait for something outside, each reason once.

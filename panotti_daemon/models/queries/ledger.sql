@@ -62,6 +62,16 @@ WHERE transcript_id = :transcript_id AND state NOT IN ('duplicate', 'growing', '
 -- name: files_of_recording
 SELECT * FROM ledger WHERE recording_id = :recording_id ORDER BY state = 'duplicate', path;
 
+-- name: untold_copies
+-- Those to which nothing is on its way that would give them this transcript's outputs.
+SELECT * FROM ledger
+WHERE transcript_id = :transcript_id AND state = 'duplicate' AND present = 1 AND NOT EXISTS (
+    SELECT 1 FROM events JOIN deliveries ON deliveries.event_id = events.id
+    WHERE events.correlation_id = :recording_id AND events.name = 'recording.known'
+      AND json_extract(events.data, '$.path') = ledger.path
+      AND deliveries.state IN ('queued', 'running', 'waiting')
+);
+
 -- name: cancel_files!
 -- Whatever of this recording is not finished; copies keep saying what they are.
 UPDATE ledger SET state = 'cancelled', reason = :reason, updated_at = :now

@@ -20,8 +20,8 @@ JOIN recordings ON recordings.id = transcripts.recording_id
 WHERE outputs.path = :path;
 
 -- name: upsert_outputs*!
-INSERT INTO outputs (path, digest, transcript_id, format, folder, written_at)
-VALUES (:path, :digest, :transcript_id, :format, :folder, :now)
+INSERT INTO outputs (path, digest, transcript_id, format, written_at)
+VALUES (:path, :digest, :transcript_id, :format, :now)
 ON CONFLICT DO UPDATE SET transcript_id = excluded.transcript_id, written_at = excluded.written_at;
 
 -- name: forget_replaced_outputs*!

@@ -29,6 +29,12 @@ WITH RECURSIVE earlier (id) AS (
 )
 SELECT id FROM earlier WHERE id IS NOT NULL;
 
+-- name: recordings_without_files
+-- Those whose content no file has any more, be it one that is out of reach.
+SELECT id FROM recordings
+WHERE id IN (SELECT value FROM json_each(:ids))
+  AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.recording_id = recordings.id);
+
 -- name: list_recordings
 SELECT recordings.*, ledger.state, ledger.reason
 FROM recordings

@@ -26,7 +26,7 @@ DELETE FROM transcripts WHERE recording_id = :recording_id AND status = 'pending
 -- name: is_under_way$
 -- Whether somebody is to make this transcript, now or later.
 SELECT 1 FROM deliveries JOIN events ON events.id = deliveries.event_id
-WHERE deliveries.correlation_id = :recording_id AND deliveries.state IN ('queued', 'running', 'waiting')
+WHERE events.correlation_id = :recording_id AND deliveries.state IN ('queued', 'running', 'waiting')
   AND events.name = 'recording.ready' AND json_extract(events.data, '$.transcript_id') = :transcript_id
 LIMIT 1;
 

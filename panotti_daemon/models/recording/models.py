@@ -47,3 +47,25 @@ class Recording(BaseModel):
     def speaker_labels(self) -> dict[str, str]:
         """How to show each track; empty for one that is alone."""
         return {track.label: shown(track.label) for track in self.tracks if track.label}
+
+
+class FinishedFile(BaseModel):
+    """A file that stands in its folder and is transcribed, as the ledger knows it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    folder: Path
+    """The watched folder."""
+    size: int
+    mtime_ns: int
+    content_hash: str
+    recording_id: str
+    transcript_id: str
+    title: str
+    reason: str
+    """What the ledger says of it."""
+    finished_at: datetime
+    """When its content was transcribed, maybe under another name."""
+    changed_at: datetime
+    """When the ledger had the last news of it: that it is done, or back."""

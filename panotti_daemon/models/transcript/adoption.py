@@ -70,7 +70,6 @@ async def _adopt(transaction: Transaction, document: Document, outputs: list[Kno
                 "digest": output.digest,
                 "transcript_id": transcript_id,
                 "format": output.path.suffix[1:],
-                "folder": str(output.path.parent),
                 "now": stamp(document.created_at),
             }
             for output in outputs

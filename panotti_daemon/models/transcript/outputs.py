@@ -15,9 +15,8 @@ import stat
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from itertools import accumulate, count, islice
 from pathlib import Path
@@ -33,10 +32,9 @@ NAME_BYTES = 255
 LONGEST_SUFFIX = max(len(f".{format}") for format in Format)
 BASES_SEARCHED = 100
 """How many of a recording's names are compared with those of outputs; a file at a later one counts as the user's."""
-STALE_AFTER = timedelta(days=1)
-"""A temporary file of that age belongs to nobody who is still writing."""
+TEMPORARY = re.compile(r"\.panotti-[0-9a-f]{8}\.tmp")
+"""What an output is called until it is whole."""
 
-_TEMPORARY = re.compile(r"\.panotti-[0-9a-f]{8}\.tmp")
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]' if sys.platform == "win32" else r"[/\x00-\x1f]")
 
 _REASONS = {
@@ -256,6 +254,14 @@ def _digest_on_disk(path: Path) -> str | None:
         return ""
 
 
+def is_unedited(output: KnownOutput) -> bool:
+    """Whether the very file stands there that Panotti wrote."""
+    try:
+        return _digest_on_disk(output.path) == output.digest
+    except OSError:
+        return False
+
+
 def write(plan: Plan) -> None:
     """Writes what was planned, durably; doing it twice changes nothing.
 
@@ -364,18 +370,6 @@ def _in_words(folder: Path) -> Iterator[None]:
         if reason is None:
             raise
         raise OutputUnavailable(f"Transcripts cannot be written to {folder}. {reason}") from error
-
-
-def remove_stale_temporaries(folder: Path, now: datetime) -> int:
-    """Removes what a crash left half written in the folder and below, once it is a day old; says how many files."""
-    removed = 0
-    for path in files_below(folder):
-        if _TEMPORARY.fullmatch(path.name):
-            with suppress(OSError):
-                if path.lstat().st_mtime < (now - STALE_AFTER).timestamp():
-                    path.unlink()
-                    removed += 1
-    return removed
 
 
 def files_below(folder: Path) -> Iterator[Path]:

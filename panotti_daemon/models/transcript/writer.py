@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from panotti_daemon.clock import Clock
 from panotti_daemon.errors import OutputUnavailable, PlanOutdated
-from panotti_daemon.models.database import Database, queries, stamp
+from panotti_daemon.models.database import Database, queries, stamp, to_its_end
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import Recording
 from panotti_daemon.models.transcript import outputs
@@ -22,6 +25,21 @@ PLANS = 5
 """How often somebody may get in between before we wait a while."""
 
 
+class Condition(StrEnum):
+    UNEDITED = "unedited"
+    EDITED = "edited"
+    UNREACHABLE = "unreachable"
+    """Its folder is not there."""
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """An output as it stands on the disk."""
+
+    path: Path
+    condition: Condition
+
+
 class OutputWriter:
     def __init__(self, database: Database, clock: Clock, folder_of: Callable[[Path], WatchFolder]) -> None:
         """`folder_of` gives the settings for a path, also for one that stands in no watched folder."""
@@ -32,12 +50,15 @@ class OutputWriter:
         """Two plans made at once could choose the same name."""
 
     async def write(self, transcript: Transcript, recording: Recording) -> Mapping[str, Path]:
-        """All formats of the folder's settings. Raises OutputUnavailable."""
+        """All formats of the folder's settings. What was written of an earlier revision goes, where no file has that
+        content any more and nobody edited it. Raises OutputUnavailable."""
         folder = self._folder_of(recording.path)
         assert folder.output
         sources = [track.path for track in recording.tracks]
         destination = Destination.of(sources, folder.path, folder.output, recording.title)
-        return await self._write(transcript, recording, destination, folder.formats)
+        written = await self._write(transcript, recording, destination, folder.formats)
+        await self.delete_unedited(await self._outlived_by(recording))
+        return written
 
     async def restore(self, transcript: Transcript, recording: Recording, came: Path) -> Mapping[str, Path]:
         """Only the formats that are nowhere below the output folder that the file which came belongs to. What is left
@@ -63,6 +84,28 @@ class OutputWriter:
             destination = Destination.of(sources, folder.path, folder.output, recording.title)
         return await self._write(transcript, recording, destination, missing)
 
+    async def written(self, recording_ids: Sequence[str]) -> tuple[WrittenFile, ...]:
+        """All outputs of these recordings that stand there, or may do so where their folder is out of reach."""
+        known = await self._of_recordings(recording_ids)
+        return await asyncio.to_thread(_written, known)
+
+    async def delete_unedited(self, recording_ids: Sequence[str]) -> list[Path]:
+        """Deletes what Panotti wrote of these recordings and nobody changed; returns which files that were."""
+        async with self._lock:
+            known = await self._of_recordings(recording_ids)
+            return await asyncio.to_thread(_delete_unedited, known)
+
+    async def _outlived_by(self, recording: Recording) -> list[str]:
+        async with self._database.reading() as connection:
+            earlier = await recordings.earlier_revisions(connection, recording.id)
+            rows = queries().recordings_without_files(connection, ids=json.dumps(earlier))
+            return [row["id"] async for row in rows]
+
+    async def _of_recordings(self, recording_ids: Sequence[str]) -> list[KnownOutput]:
+        async with self._database.reading() as connection:
+            rows = queries().outputs_of_recordings(connection, ids=json.dumps(list(recording_ids)))
+            return [KnownOutput(Path(row["path"]), row["recording_id"], row["digest"]) async for row in rows]
+
     async def _write(
         self,
         transcript: Transcript,
@@ -77,9 +120,11 @@ class OutputWriter:
                 plan = await asyncio.to_thread(outputs.plan, document, formats, destination, known, earlier)
                 await self._remember(plan, transcript)
                 try:
-                    await asyncio.to_thread(outputs.write, plan)
+                    cancellation = await to_its_end(asyncio.to_thread(outputs.write, plan))
                 except PlanOutdated:
                     continue
+                if cancellation:
+                    raise cancellation
                 await self._forget_replaced(plan)
                 return {output.format.value: output.path for output in plan.outputs}
         raise OutputUnavailable(f"Other programs keep changing files in {destination.folder}; it is tried again.")
@@ -101,7 +146,6 @@ class OutputWriter:
                 "digest": output.digest,
                 "transcript_id": transcript.id,
                 "format": output.format.value,
-                "folder": str(output.path.parent),
                 "now": stamp(self._clock.now()),
             }
             for output in plan.outputs
@@ -113,3 +157,25 @@ class OutputWriter:
         rows = [{"path": str(output.path), "digest": output.digest} for output in plan.outputs]
         async with self._database.transaction() as transaction:
             await queries().forget_replaced_outputs(transaction.connection, rows)
+
+
+def _written(known: Iterable[KnownOutput]) -> tuple[WrittenFile, ...]:
+    found: dict[Path, Condition] = {}
+    for output in known:
+        if outputs.is_unedited(output):
+            found[output.path] = Condition.UNEDITED
+        elif not output.path.parent.is_dir():
+            found[output.path] = Condition.UNREACHABLE
+        elif output.path.exists():
+            found.setdefault(output.path, Condition.EDITED)
+    return tuple(WrittenFile(path, condition) for path, condition in found.items())
+
+
+def _delete_unedited(known: Iterable[KnownOutput]) -> list[Path]:
+    deleted = []
+    for output in known:
+        if outputs.is_unedited(output):
+            with suppress(OSError):
+                output.path.unlink()
+                deleted.append(output.path)
+    return deleted

@@ -1,20 +1,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import errno
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import pytest
 
 from panotti_daemon.clock import SystemClock
 from panotti_daemon.core.events.bus import EventBus
 from panotti_daemon.engine.messages import Probe, ProbeKind
+from panotti_daemon.intake import identify
 from panotti_daemon.intake.identify import Identify
 from panotti_daemon.intake.ledger import Ledger, Seen
 from panotti_daemon.intake.observe import look
 from panotti_daemon.intake.register import Register
 from panotti_daemon.intake.settle import Settled
+from panotti_daemon.intake.watcher import Found, Scan
 from panotti_daemon.models.database import Database
 from panotti_daemon.models.recording.models import FileState
 from panotti_daemon.settings import WatchFolder
+from tests.unit.core.events.scene import eventually
+from tests.unit.intake.desk import Desk, play
 
 
 class Prober:
@@ -27,7 +34,11 @@ class Prober:
 
 
 class Follower:
-    def follow(self, path: Path) -> None: ...
+    def __init__(self) -> None:
+        self.followed: list[Path] = []
+
+    def follow(self, path: Path) -> None:
+        self.followed.append(path)
 
     def is_growing(self, path: Path) -> bool:
         return False
@@ -40,7 +51,7 @@ def test_a_file_that_breaks_identification_fails_alone(tmp_path: Path) -> None:
         try:
             ledger = Ledger(clock)
             bus = EventBus(database, clock)
-            identify = Identify(database, ledger, Register(database, ledger, bus, clock), Prober(), clock)
+            identifier = Identify(database, ledger, Register(database, ledger, bus, clock), Prober(), clock)
             folder = WatchFolder(path=tmp_path, output=tmp_path)
             paths = [tmp_path / name for name in ("before.wav", "poison.wav", "after.wav")]
             for path in paths:
@@ -51,11 +62,11 @@ def test_a_file_that_breaks_identification_fails_alone(tmp_path: Path) -> None:
                     await ledger.see(transaction, [Seen(path, tmp_path, seen)])
                     row = await ledger.get(transaction.connection, path)
                 assert row
-                identify.add(Settled(path, seen), folder, row)
-            identify.start(Follower())
-            while any(path in identify for path in paths):
+                identifier.add(Settled(path, seen), folder, row)
+            identifier.start(Follower())
+            while any(path in identifier for path in paths):
                 await asyncio.sleep(0.01)
-            await identify.stop()
+            await identifier.stop()
             async with database.reading() as connection:
                 rows = await ledger.of_folder(connection, tmp_path)
             return {path.name: (row.state, row.reason) for path, row in rows.items()}
@@ -66,3 +77,49 @@ def test_a_file_that_breaks_identification_fails_alone(tmp_path: Path) -> None:
     assert states["before.wav"] == states["after.wav"] == (FileState.IGNORED, "it is noise")
     assert states["poison.wav"][0] is FileState.FAILED
     assert "ZeroDivisionError" in states["poison.wav"][1]
+
+
+def test_a_file_that_breaks_off_in_the_middle_waits_for_the_next_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path, stopped: Callable[[], bool]) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def act(desk: Desk) -> None:
+        monkeypatch.setattr(identify, "hash_file", broken)
+        row = await desk.seen("call.wav")
+        assert row.look
+        follower = Follower()
+        desk.identify.start(follower)
+        desk.identify.add(Settled(row.path, row.look), desk.folder, row)
+
+        async def waits() -> bool:
+            return (await desk.row("call.wav")).state is FileState.WAITING
+
+        await eventually(waits)
+        await desk.identify.stop()
+        assert "cannot be read: Input/output error" in (await desk.row("call.wav")).reason
+        assert follower.followed == []
+
+    play(tmp_path, act)
+
+
+def test_a_track_that_waits_for_its_sibling_is_not_taken_for_one_that_nobody_looks_at(tmp_path: Path) -> None:
+    """Or each scan would have it hashed again, and its time would never end."""
+
+    async def act(desk: Desk) -> None:
+        row = await desk.seen("call_mic.wav")
+        assert row.look
+        desk.identify.start(Follower())
+        desk.identify.add(Settled(row.path, row.look), desk.folder, row)
+
+        async def waits() -> bool:
+            return (await desk.row("call_mic.wav")).state is FileState.WAITING
+
+        await eventually(waits)
+        assert row.path in desk.identify
+        await desk.arrivals.scanned(desk.folder, Scan([Found(row.path, row.look)]))
+        assert not desk.arrivals.is_growing(row.path)
+        await desk.identify.stop()
+
+    play(tmp_path, act)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -492,3 +493,34 @@ def test_a_database_whose_folder_is_missing_is_an_error_of_ours(tmp_path: Path) 
 def test_times_are_kept_in_utc_so_that_they_sort_as_text() -> None:
     east = datetime(2026, 3, 1, 14, 0, tzinfo=timezone(timedelta(hours=2)))
     assert stamp(east) == stamp(NOW) == "2026-03-01T12:00:00.000+00:00"
+
+
+def test_after_a_scrub_nothing_of_what_was_deleted_is_left_in_the_files(path: Path) -> None:
+    """In trees that grew and shrank, SQLite leaves second copies of what it deletes, whatever `secure_delete` says."""
+    random = Random(3)
+    said = [f"words of {number:03d} " for number in range(60)]
+    rows = [text for text in said for _ in range(random.randint(1, 40))]
+    random.shuffle(rows)
+
+    async def scenario(database: Database) -> None:
+        async with database.transaction() as transaction:
+            for number, text in enumerate(rows):
+                await put(transaction, f"{number}", text + "x" * random.choice([5, 80, 300, 6000]))
+        for text in said[:30]:
+            async with database.transaction() as transaction:
+                await transaction.connection.execute("DELETE FROM plugin_state WHERE value GLOB ?", (f"{text}*",))
+        await database.scrub()
+        found = b"".join(file.read_bytes() for file in path.parent.iterdir())
+        assert not [text for text in said[:30] if text.encode() in found]
+        assert [text for text in said if text.encode() in found] == said[30:]
+
+    run(path, scenario)
+
+
+def test_databases_that_were_put_aside_are_known(path: Path) -> None:
+    path.write_bytes(b"no database" * 1000)
+
+    async def scenario(database: Database) -> None:
+        assert database.set_aside() == [database.moved_aside]
+
+    run(path, scenario)

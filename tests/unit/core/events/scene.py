@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,25 +15,10 @@ from panotti_daemon.core.events.bus import EventBus
 from panotti_daemon.core.events.handlers import Handler, Subscription
 from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
 from panotti_daemon.models.database import Database
+from panotti_daemon.testing import NOW as NOW
+from panotti_daemon.testing import StoppedClock as StoppedClock
 
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PATIENCE = 20.0
-
-
-class StoppedClock:
-    """Shows the time that a test sets."""
-
-    def __init__(self) -> None:
-        self.time = NOW
-
-    def now(self) -> datetime:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time.timestamp()
-
-    def advance(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
 
 
 @dataclass

@@ -7,11 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from panotti_daemon.core.events import persistence
+from panotti_daemon.core.events.circuit import Rest
 from panotti_daemon.core.events.handlers import Subscription
 from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
-from panotti_daemon.core.events.types import EventPriority, PluginError
+from panotti_daemon.core.events.subscriber import FAIR_CLAIM
+from panotti_daemon.core.events.types import EventPriority, PluginError, PluginRests
 from panotti_daemon.errors import DatabaseError, PermanentError, Unavailable
 from panotti_daemon.models.database import Transaction
 from tests.unit.core.events.scene import Gate, Recorder, Scene, eventually, holds, play, scene
@@ -381,6 +385,154 @@ def test_nobody_is_called_silent_while_paused(path: Path) -> None:
         await s.until("done")
 
     play(path, act)
+
+
+def test_no_retry_begins_before_the_old_run_has_really_ended(path: Path) -> None:
+    async def act(s: Scene) -> None:
+        deaf = Gate(ignores_cancellation=True)
+        s.subscribe("plugin", deaf, max_attempts=2, retry_seconds=0, silence_seconds=0.01)
+        await s.publish("held.one", correlation_id="held")
+        await s.publish("other.one")
+        await holds(lambda: deaf.inside == 2)
+        assert await s.states() == ["running", "running"]
+        assert [event.name for event in deaf.begun] == ["held.one", "other.one"]
+        deaf.open()
+        await s.until("done", "done")
+        assert [delivery.attempts for delivery in await s.deliveries()] == [1, 1]
+
+    play(path, act, obey_seconds=0.01)
+
+
+def test_a_handler_that_outlasts_its_end_is_in_the_way_of_neither_a_withdrawal_nor_a_stop(path: Path) -> None:
+    async def main() -> None:
+        async with scene(path, obey_seconds=0.01) as s:
+            deaf = Gate(ignores_cancellation=True)
+            s.subscribe("plugin", deaf, max_attempts=2, silence_seconds=0.01)
+            try:
+                await s.publish("a.happened", correlation_id="gone")
+                await holds(lambda: deaf.cancelled == 1)
+                assert await s.bus.withdraw("gone") == 1
+                assert (await s.only()).error == "withdrawn"
+                await s.publish("b.happened")
+                await holds(lambda: deaf.cancelled == 2)
+                await s.bus.stop(grace_seconds=0)
+                assert await s.states() == ["done", "waiting"]
+            finally:
+                deaf.open()
+
+    asyncio.run(main())
+
+
+def test_a_plugin_that_keeps_failing_rests_and_is_then_tried_with_one_delivery(path: Path) -> None:
+    async def act(s: Scene) -> None:
+        told: list[Rest | None] = []
+        s.bus.watch_rests(lambda name, rest: told.append(rest))
+        recorder, notifier = Recorder(*[ValueError("no luck")] * 6), Recorder()
+        s.bus.subscribe(recorder, "a.*", name="plugin", max_attempts=2, retry_seconds=0, concurrency=1)
+        s.bus.subscribe(notifier, "daemon.*", name="notifier")
+        await s.publish(*["a.happened"] * 5)
+        await s.until("done", subscriber="notifier")
+        assert await s.states("plugin") == ["dead", "dead", "waiting", "queued", "queued"]
+        assert s.bus.rest_of("plugin") == told[0]
+        (news,) = notifier.seen
+        assert news.read(PluginRests).reason == "it failed 5 times in a row, at last with: ValueError: no luck"
+
+        s.clock.advance(60)  # tried again, it fails a sixth time, and rests for longer
+        s.bus.resume("plugin")
+        await s.until("dead", "dead", "dead", "queued", "queued", subscriber="plugin")
+        s.clock.advance(60)
+        assert s.bus.rest_of("plugin")
+        s.clock.advance(60)
+        s.bus.resume("plugin")
+        await s.until("dead", "dead", "dead", "done", "done", subscriber="plugin")
+        assert s.bus.rest_of("plugin") is None
+        assert [rest is not None for rest in told] == [True, False, True, False]
+        assert len(notifier.seen) == 1
+
+    play(path, act)
+
+
+def test_what_a_plugin_cannot_help_does_not_make_it_rest(path: Path) -> None:
+    async def act(s: Scene) -> None:
+        s.subscribe("plugin", Recorder(*[PermanentError("no")] * 6, *[Unavailable("not yet")] * 6))
+        await s.publish(*["a.happened"] * 12)
+        await s.until(*["dead"] * 6, *["waiting"] * 6)
+        assert s.bus.rest_of("plugin") is None
+
+    play(path, act)
+
+
+def test_a_handler_that_is_attached_anew_need_not_rest_for_what_the_old_one_did(path: Path) -> None:
+    async def act(s: Scene) -> None:
+        s.subscribe("plugin", Recorder(*[ValueError("no luck")] * 9), "a.*", max_attempts=1)
+        await s.publish(*["a.happened"] * 6)
+        await s.until(*["dead"] * 5, "queued")
+        await s.bus.detach("plugin")
+        s.bus.attach("plugin", Recorder())
+        await s.until(*["dead"] * 5, "done")
+
+    play(path, act)
+
+
+def test_a_subscriber_can_be_taken_back(path: Path) -> None:
+    async def act(s: Scene) -> None:
+        recorder = Recorder()
+        s.bus.subscribe(recorder, "a.*", "b.done", name="plugin")
+        await s.publish("a.happened", "b.done", "b.started")
+        await s.until("done", "done")
+        await s.bus.unsubscribe("plugin")
+        await s.publish("a.happened")
+        assert await s.states() == ["done", "done"]
+        assert recorder.names == ["a.happened", "b.done"]
+
+    play(path, act)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(priorities=st.lists(st.sampled_from(EventPriority), min_size=1, max_size=40))
+def test_each_tenth_claim_is_the_oldests_unless_something_is_wanted_now(
+    tmp_path_factory: pytest.TempPathFactory, priorities: list[EventPriority]
+) -> None:
+    def expected() -> list[int]:
+        waiting = dict(enumerate(priorities))
+        order: list[int] = []
+        while waiting:
+            urgent = max(waiting, key=lambda number: (waiting[number], -number))
+            is_fair = len(order) % FAIR_CLAIM == FAIR_CLAIM - 1
+            chosen = min(waiting) if is_fair and waiting[urgent] is not EventPriority.NOW else urgent
+            order.append(chosen)
+            del waiting[chosen]
+        return order
+
+    async def act(s: Scene) -> None:
+        recorder = Recorder()
+        s.bus.declare(Subscription("plugin", ("*",)))
+        await s.bus.publish(*(Event.create("a.happened", {"number": n}, priority=p) for n, p in enumerate(priorities)))
+        s.bus.attach("plugin", recorder)
+        await s.until(*["done"] * len(priorities))
+        assert [event.data["number"] for event in recorder.seen] == expected()
+
+    play(tmp_path_factory.mktemp("bus") / "panotti.db", act)
+
+
+def test_where_it_is_known_who_ended_the_process_nobody_else_is_charged_for_it(path: Path) -> None:
+    async def crashed(s: Scene) -> None:
+        for name in ("culprit", "bystander"):
+            s.bus.declare(Subscription(name, ("*",)))
+        await s.publish("a.happened")
+        async with s.database.transaction() as transaction:
+            for name in ("culprit", "bystander"):
+                await s.bus.claim(transaction, Subscription(name, ("*",)), oldest=False)
+
+    async def again(s: Scene) -> None:
+        await s.bus.start(["culprit"])
+        assert [(d.subscriber, d.state.value, d.attempts) for d in await s.deliveries()] == [
+            ("culprit", "queued", 1),
+            ("bystander", "queued", 0),
+        ]
+
+    play(path, crashed)
+    play(path, again, start=False)
 
 
 def test_silence_counts_again_after_a_pause(path: Path) -> None:

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panotti_daemon.core.events.circuit import Rest
 from panotti_daemon.core.events.handlers import (
-    MAX_RETRY_SECONDS,
     MAX_WAIT_SECONDS,
     Subscription,
     after_failure,
     describe,
     error_event,
+    rest_event,
 )
 from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
 from panotti_daemon.core.events.types import PluginError
@@ -53,14 +54,35 @@ def test_an_error_is_tried_again_later() -> None:
     assert delay(after) > 0
 
 
-@given(attempts=st.integers(1, 99), retry_seconds=st.floats(0, 3600), seed=st.integers())
-def test_each_retry_waits_twice_as_long_give_or_take_a_fifth_up_to_ten_minutes(
-    attempts: int, retry_seconds: float, seed: int
+@given(
+    attempts=st.integers(1, 99),
+    first=st.floats(0, 3600),
+    factor=st.floats(1, 10),
+    longest=st.floats(1, 86400),
+    jitter=st.floats(0, 1),
+    seed=st.integers(),
+)
+def test_each_pause_is_longer_than_the_one_before_give_or_take_the_jitter_up_to_the_longest(
+    attempts: int, first: float, factor: float, longest: float, jitter: float, seed: int
 ) -> None:
-    subscription = Subscription("plugin", ("*",), max_attempts=100, retry_seconds=retry_seconds)
+    subscription = Subscription(
+        "plugin",
+        ("*",),
+        max_attempts=100,
+        retry_seconds=first,
+        retry_factor=factor,
+        retry_longest_seconds=longest,
+        retry_jitter=jitter,
+    )
     after = after_failure(delivery(attempts), ValueError(), subscription, NOW, Random(seed))
-    expected = min(MAX_RETRY_SECONDS, retry_seconds * 2 ** (attempts - 1))
-    assert expected * 0.8 - 0.001 <= delay(after) <= expected * 1.2 + 0.001
+    expected = min(longest, first * factor ** (attempts - 1))
+    assert expected * (1 - jitter) * 0.999 - 0.001 <= delay(after) <= expected * (1 + jitter) * 1.001 + 0.001
+    assert delay(after) <= subscription.longest_wait.total_seconds() + 0.001
+
+
+def test_the_first_pause_is_five_seconds_and_each_after_it_twice_as_long() -> None:
+    subscription = Subscription("plugin", ("*",), retry_jitter=0)
+    assert [subscription.retry_pause(attempts, Random(1)) for attempts in (1, 2, 3, 9)] == [5, 10, 20, 600]
 
 
 def test_what_failed_together_does_not_come_back_together() -> None:
@@ -108,3 +130,15 @@ def test_the_error_event_says_what_failed_at_what() -> None:
     )
     error = told.read(PluginError)
     assert (error.event_name, error.message, error.attempts) == ("example.happened", "Not a recording.", 1)
+
+
+def test_a_plugin_that_rests_is_told_to_all_others() -> None:
+    told = rest_event("plugin", Rest("it failed", NOW))
+    assert told.data["plugin"] == "plugin"
+    assert Subscription("notifier", ("*",)).wants(told)
+    assert not Subscription("plugin", ("*",)).wants(told)
+
+
+def test_nobody_is_told_that_somebody_failed_at_being_told_of_a_rest() -> None:
+    told = rest_event("plugin", Rest("it failed", NOW))
+    assert not Subscription("other", ("*",)).wants(error_event(failed(PermanentError("no")), told))

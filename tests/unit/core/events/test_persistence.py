@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 def test_an_event_comes_back_as_it_was(path: Path) -> None:
     async def act(s: Scene) -> None:
         async with s.database.transaction() as transaction:
-            await persistence.insert(transaction.connection, EVENT, [])
+            await persistence.insert(transaction.connection, [(EVENT, [])])
             assert await persistence.load(transaction.connection, EVENT.id) == EVENT
 
     play(path, act)
@@ -39,7 +39,7 @@ def test_an_event_comes_back_as_it_was(path: Path) -> None:
 def test_a_claim_marks_the_delivery_as_running_and_counts_the_attempt(path: Path) -> None:
     async def act(s: Scene) -> None:
         async with s.database.transaction() as transaction:
-            await persistence.insert(transaction.connection, EVENT, ["plugin", "other"])
+            await persistence.insert(transaction.connection, [(EVENT, ["plugin", "other"])])
             claimed = await persistence.claim(transaction.connection, "plugin", NOW)
             assert claimed
             delivery, event = claimed
@@ -55,7 +55,7 @@ def test_a_waiting_delivery_can_be_claimed_when_its_time_has_come(path: Path) ->
     async def act(s: Scene) -> None:
         async with s.database.transaction() as transaction:
             connection = transaction.connection
-            await persistence.insert(connection, EVENT, ["plugin"])
+            await persistence.insert(connection, [(EVENT, ["plugin"])])
             claimed = await persistence.claim(connection, "plugin", NOW)
             assert claimed
             due = NOW + timedelta(seconds=30)
@@ -74,7 +74,7 @@ def test_only_what_waits_becomes_more_urgent(path: Path) -> None:
     async def act(s: Scene) -> None:
         async with s.database.transaction() as transaction:
             connection = transaction.connection
-            await persistence.insert(connection, EVENT, ["plugin", "other"])
+            await persistence.insert(connection, [(EVENT, ["plugin", "other"])])
             await persistence.claim(connection, "plugin", NOW)
             assert await persistence.raise_priority(connection, EVENT.correlation_id, EventPriority.NOW) == 1
             assert await persistence.raise_priority(connection, EVENT.correlation_id, EventPriority.NORMAL) == 0
@@ -87,18 +87,19 @@ def test_only_what_waits_becomes_more_urgent(path: Path) -> None:
 def test_the_same_event_is_not_stored_twice(path: Path) -> None:
     async def act(s: Scene) -> None:
         async with s.database.transaction() as transaction:
-            await persistence.insert(transaction.connection, EVENT, [])
+            await persistence.insert(transaction.connection, [(EVENT, [])])
             with pytest.raises(sqlite3.IntegrityError):
-                await persistence.insert(transaction.connection, EVENT, [])
+                await persistence.insert(transaction.connection, [(EVENT, [])])
 
     play(path, act)
 
 
-def test_claiming_uses_an_index_however_many_deliveries_are_done(path: Path) -> None:
+@pytest.mark.parametrize("query", ["claim_delivery", "claim_oldest_delivery"])
+def test_claiming_uses_an_index_however_many_deliveries_are_done(path: Path, query: str) -> None:
     async def act(s: Scene) -> None:
-        statement = queries().claim_delivery.sql
+        statement = getattr(queries(), query).sql
         async with s.database.reading() as connection:
-            parameters = {"subscriber": "plugin", "now": "x"}
+            parameters = {"subscriber": "plugin", "now": "x", "priority": 0}
             rows = await (await connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)).fetchall()
         plan = [row[3] for row in rows]
         assert not [step for step in plan if step.startswith("SCAN") or "TEMP B-TREE" in step], plan

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from panotti_daemon.models.transcript.outputs import (
     digest,
     output_folder,
     plan,
-    remove_stale_temporaries,
     write,
 )
 from panotti_daemon.settings import Format
@@ -509,20 +508,6 @@ def test_any_error_of_the_disk_that_may_pass_is_unavailable(desk: Desk, monkeypa
 
 
 # What earlier runs left
-
-
-def test_stale_temporary_files_are_removed_and_no_others(desk: Desk) -> None:
-    below = desk.output / "a"
-    below.mkdir()
-    stale, fresh, other = below / ".panotti-0a1b2c3d.tmp", below / ".panotti-0a1b2c3e.tmp", below / ".panotti-notes.tmp"
-    for path in (stale, fresh, other):
-        path.touch()
-        age = timedelta(hours=1) if path == fresh else timedelta(days=2)
-        os.utime(path, times=((NOW - age).timestamp(),) * 2)
-
-    assert remove_stale_temporaries(desk.output, NOW) == 1
-    assert sorted(below.iterdir()) == [fresh, other]
-    assert remove_stale_temporaries(desk.output / "missing", NOW) == 0
 
 
 def test_transcripts_are_found_among_other_json_files(desk: Desk) -> None:

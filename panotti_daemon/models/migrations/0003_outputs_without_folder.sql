@@ -1,0 +1,3 @@
+-- An output's folder stands in its path.
+
+ALTER TABLE outputs DROP COLUMN folder;

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from panotti_daemon.core.events.models import Event
+from panotti_daemon.core.events.types import (
+    EventContext,
+    RecordingData,
+    TranscriptionCompleted,
+    TranscriptionData,
+    TranscriptionMetadata,
+)
+from panotti_daemon.models.recording import store as recordings
+from panotti_daemon.models.recording.models import FileState
+from tests.unit.core.events.scene import NOW
+from tests.unit.intake.desk import Desk, play
+
+TRANSCRIBER = "transcriber"
+
+
+async def completed(desk: Desk, name: str) -> Event:
+    """As the transcribing plugin says it of this file's recording."""
+    row = await desk.row(name)
+    assert row.recording_id
+    async with desk.database.reading() as connection:
+        recording = await recordings.get(connection, row.recording_id)
+    payload = TranscriptionCompleted(
+        recording=RecordingData.of(recording),
+        transcription=TranscriptionData(
+            status="completed",
+            timestamp=NOW,
+            recording_id=recording.id,
+            output_file="/out/original.txt",
+            transcript_paths={"txt": "/out/original.txt"},
+            model="tiny.en",
+            language="en",
+        ),
+        metadata=TranscriptionMetadata(duration=1, speech_seconds=1, words=2, excerpt="Hello Ann."),
+        context=EventContext(
+            correlation_id=recording.id, source_plugin=TRANSCRIBER, metadata={"transcript_id": row.transcript_id}
+        ),
+    )
+    return Event.create(
+        "transcription_local.completed", payload, correlation_id=recording.id, source_plugin=TRANSCRIBER
+    )
+
+
+def test_a_copy_of_what_is_done_stands_for_itself_once_the_original_changes(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        first = await desk.transcribed("original.wav")
+        await desk.came("copy.wav")
+        before = await desk.row("original.wav")
+        assert [row.path.name for row in await desk.register.supersede(before)] == ["copy.wav"]
+        copy = await desk.came("copy.wav")
+        assert (copy.state, copy.recording_id, copy.duplicate_of) == (FileState.DONE, first, None)
+        (known,) = [event for event in await desk.events("recording.known") if event.data["path"] == str(copy.path)][1:]
+        assert known.data["recording"]["path"] == str(copy.path)
+
+    play(tmp_path, act)
+
+
+def test_a_change_to_what_is_done_leaves_its_other_sources_alone(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        await desk.transcribed("original.wav")
+        before = await desk.row("original.wav")
+        assert await desk.register.supersede(before) == []
+        assert await desk.count("transcripts") == 1
+
+    play(tmp_path, act)
+
+
+def test_copies_that_came_while_there_was_no_transcript_are_told_once_there_is_one(tmp_path: Path) -> None:
+    """As after a failure that was tried again: nobody drops the copies anew."""
+
+    async def act(desk: Desk) -> None:
+        desk.ledger.transcribers = frozenset({TRANSCRIBER})
+        await desk.came("original.wav")
+        copy = await desk.came("copy.wav")
+        assert len(await desk.events("recording.known")) == 1
+        await desk.bus.publish(await completed(desk, "original.wav"))
+        told = (await desk.events("recording.known"))[1:]
+        assert [event.data["path"] for event in told] == [str(copy.path)]
+        assert told[0].correlation_id == copy.recording_id
+
+    play(tmp_path, act)
+
+
+def test_a_copy_that_is_still_to_be_told_is_not_told_twice(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.ledger.transcribers = frozenset({TRANSCRIBER})
+        desk.subscribe(TRANSCRIBER, "recording.ready", "recording.known")
+        await desk.came("original.wav")
+        await desk.came("copy.wav")
+        await desk.bus.publish(await completed(desk, "original.wav"))
+        assert len(await desk.events("recording.known")) == 1
+
+    play(tmp_path, act)
+
+
+def test_whoever_still_holds_what_a_revision_took_the_place_of_gets_outputs_of_its_own(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.ledger.transcribers = frozenset({TRANSCRIBER})
+        first = await desk.transcribed("original.wav")
+        await desk.came("copy.wav")
+        before = await desk.row("original.wav")
+        await desk.register.supersede(before)
+        await desk.came("copy.wav")
+        second = await desk.transcribed("original.wav", b"something else")
+        told = len(await desk.events("recording.known"))
+        await desk.bus.publish(await completed(desk, "original.wav"))
+        (known,) = (await desk.events("recording.known"))[told:]
+        assert (known.correlation_id, Path(known.data["path"]).name) == (first, "copy.wav")
+        assert first != second
+
+    play(tmp_path, act)

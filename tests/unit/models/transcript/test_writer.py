@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from panotti_daemon.models.recording import store as recordings
+from panotti_daemon.models.transcript import outputs
+from panotti_daemon.settings import Format
+from tests.unit.intake.desk import Desk, play
+
+
+def test_of_an_earlier_revision_what_nobody_edited_goes(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        await desk.transcribed("call.wav", b"1")
+        (tmp_path / "out" / "call.json").write_text("my own words")
+        desk.settle_for(Format.MD)
+        await desk.transcribed("call.wav", b"two")
+        assert desk.written() == {"call.md", "call.json"}
+
+    play(tmp_path, act)
+
+
+def test_of_an_earlier_revision_that_another_file_still_holds_everything_stays(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        await desk.transcribed("call.wav", b"1")
+        await desk.came("copy.wav", b"1")
+        desk.settle_for(Format.MD)
+        await desk.transcribed("call.wav", b"two")
+        assert desk.written() == {"call.md", "call.txt", "call.json"}
+
+    play(tmp_path, act)
+
+
+def test_of_a_recording_that_this_is_no_revision_of_everything_stays(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        first = await desk.transcribed("call.wav", b"1")
+        async with desk.database.transaction() as transaction:
+            await desk.ledger.forget(transaction, [desk.folder.path / "call.wav"])
+        await desk.transcribed("other.wav", b"two")
+        assert desk.written() >= {"call.txt", "call.json"}
+        async with desk.database.reading() as connection:
+            await recordings.get(connection, first)
+
+    play(tmp_path, act)
+
+
+def test_a_writing_that_is_cancelled_comes_to_its_end_before_the_next_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that writes cannot be cancelled: the next plan must not be made beside it."""
+    began, go_on = threading.Event(), threading.Event()
+    write = outputs.write
+
+    def slow(plan: outputs.Plan) -> None:
+        began.set()
+        go_on.wait(20)
+        write(plan)
+
+    async def act(desk: Desk) -> None:
+        row = await desk.came("call.wav")
+        transcript, recording = await desk.transcript_of(row)
+        monkeypatch.setattr(outputs, "write", slow)
+        first = asyncio.create_task(desk.outputs.write(transcript, recording))
+        await asyncio.to_thread(began.wait, 20)
+        first.cancel()
+        deletion = asyncio.create_task(desk.outputs.delete_unedited([recording.id]))
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert {path.name for path in await deletion} == {"call.txt", "call.json"}
+        assert desk.written() == set()
+
+    play(tmp_path, act)
