@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 
+from panotti_daemon.engine.gate import Gate
 from panotti_daemon.engine.messages import Track
 from panotti_daemon.engine.model_store import ResolvedModel
 from panotti_daemon.engine.whisper import Transcriber, worker_count
@@ -29,11 +29,9 @@ class Contender:
 
 def panotti(model: ResolvedModel, workers: int | None = None) -> Contender:
     transcriber = Transcriber(model, workers or worker_count("auto"))
-    running = threading.Event()
-    running.set()
 
     def hear(path: Path, language: str) -> str:
-        result = transcriber.transcribe([Track(path=path)], language, lambda _: None, running)
+        result = transcriber.transcribe([Track(path=path)], language, lambda _: None, Gate())
         return " ".join(segment.text for segment in result.segments)
 
     name = OURS if workers is None else f"{OURS}, {workers} {'worker' if workers == 1 else 'workers'}"

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import os
 import secrets
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from panotti_daemon.api.app import ApiServer, bind
-from panotti_daemon.api.schemas import Pause, RuntimeInfo
+from panotti_daemon.api.schemas import RuntimeInfo
 from panotti_daemon.api.services import Services
 from panotti_daemon.api.status import StatusBoard
 from panotti_daemon.api.tail import Tail
@@ -62,6 +60,8 @@ from panotti_daemon.models.transcript.adoption import adopt
 from panotti_daemon.models.transcript.store import TranscriptStore
 from panotti_daemon.models.transcript.writer import OutputWriter
 from panotti_daemon.paths import Paths, bundled
+from panotti_daemon.pausing.control import Pausing
+from panotti_daemon.pausing.machine import Machine
 from panotti_daemon.process import STOP_SECONDS, Ending, handle_signals, in_time, start_afresh
 from panotti_daemon.settings import Settings, WatchFolder
 from panotti_daemon.watchdog import Watchdog
@@ -70,8 +70,6 @@ log = structlog.get_logger(__name__)
 
 GRACE_SECONDS = 1.0
 RELEASE_SECONDS = 2.0
-PAUSE_CHECK_SECONDS = 30.0
-"""A pause that ends at a time of day is looked at so often: the machine may sleep, or its clock be set."""
 
 
 class Daemon:
@@ -87,8 +85,6 @@ class Daemon:
         self._stop = asyncio.Event()
         self._ready = False
         self._notices: list[str] = []
-        self._pause_timer: asyncio.Task[None] | None = None
-        self._is_paused = False
 
     async def run(self, on_ready: Callable[[Daemon], None]) -> None:
         """Until a signal or `shut_down`. The instance lock must be held."""
@@ -119,12 +115,6 @@ class Daemon:
             self._ending.within(STOP_SECONDS)
             self._stop.set()
 
-    async def pause(self, until: datetime | None) -> None:
-        await self._set_pause(Pause(until=until))
-
-    async def resume(self) -> None:
-        await self._set_pause(None)
-
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, clock = self.settings, self._clock
         database = self._database = await Database.open(self.paths.database, clock.now())
@@ -141,6 +131,17 @@ class Daemon:
         ledger = self._ledger = Ledger(clock, changed=self._touch)
         bus.project(ledger)
         bus.project(Copies(ledger, bus))
+        pausing = self._pausing = Pausing(
+            database,
+            bus,
+            engine,
+            Machine(settings.polite, clock, lambda: engine.pids),
+            settings.polite,
+            clock,
+            transcribers=lambda: ledger.transcribers,
+            changed=self._touch,
+        )
+        bus.project(pausing)
         register = Register(database, ledger, bus, clock)
         identify = Identify(database, ledger, register, engine, clock)
         arrivals = Arrivals(
@@ -209,6 +210,7 @@ class Daemon:
             plugins=plugins,
             engine=engine,
             requests=requests,
+            pausing=pausing,
             clock=clock,
             estimate=lambda audio_seconds: audio_seconds / transcriber.speed,
             pid=os.getpid(),
@@ -223,8 +225,8 @@ class Daemon:
         await bus.publish(*(rest_event(name, rest) for name, rest in rests.items()))
         stack.push_async_callback(in_time, plugins.stop, RELEASE_SECONDS)
         stack.push_async_callback(bus.stop, GRACE_SECONDS)
-        await self._restore_pause()
-        stack.push_async_callback(self._end_pause_timer)
+        await pausing.start()
+        stack.push_async_callback(pausing.stop)
         await self._unless_stopped(plugins.start())
         health = HealthChecks(plugins, settings.plugins_health_seconds)
         health.start()
@@ -240,7 +242,8 @@ class Daemon:
             forget=Forget(database, ledger, bus, outputs, arrivals, identify),
             plugins=plugins,
             board=self._board,
-            control=self,
+            pausing=pausing,
+            shut_down=self.shut_down,
             journal=Journal(database),
             dead_letters=DeadLetters(database, bus),
             replay=Replay(database, bus, clock),
@@ -323,56 +326,11 @@ class Daemon:
         if self._ready:
             self._board.touch()
 
-    async def _set_pause(self, pause: Pause | None) -> None:
-        async with self._database.transaction() as transaction:
-            await queries().set_plugin_value(
-                transaction.connection,
-                plugin="daemon",
-                key="pause",
-                value=pause.model_dump_json() if pause else json.dumps(None),
-            )
-        await self._apply_pause(pause)
-
-    async def _restore_pause(self) -> None:
-        async with self._database.reading() as connection:
-            stored = await queries().plugin_value(connection, plugin="daemon", key="pause")
-        pause = Pause.model_validate_json(stored) if stored and stored != "null" else None
-        if pause and not (pause.until and pause.until <= self._clock.now()):
-            await self._apply_pause(pause)
-
-    async def _apply_pause(self, pause: Pause | None) -> None:
-        await self._end_pause_timer()
-        self._board.pause = pause
-        self._is_paused = pause is not None
-        for name in filter(self._bus.is_declared, self._plugins.names_with_role("transcription")):
-            if pause:
-                self._bus.pause(name)
-            else:
-                self._bus.resume(name)
-        await (self._engine.pause() if pause else self._engine.resume())
-        if pause and pause.until:
-            self._pause_timer = asyncio.create_task(self._resume_at(pause.until), name="pause")
-        log.info("paused" if pause else "resumed", until=str(pause.until) if pause and pause.until else None)
-        self._board.touch()
-
     def _plugin_declared(self, manifest: Manifest) -> None:
         """One that transcribes takes part in the pause, also if it was switched on or reloaded during it."""
         if manifest.role == "transcription":
             self._ledger.transcribers |= {manifest.name}
-            if self._is_paused:
-                self._bus.pause(manifest.name)
-
-    async def _resume_at(self, moment: datetime) -> None:
-        while (seconds := (moment - self._clock.now()).total_seconds()) > 0:  # noqa: ASYNC110 waits for a time of day
-            await asyncio.sleep(min(seconds, PAUSE_CHECK_SECONDS))
-        self._pause_timer = None
-        await self.resume()
-
-    async def _end_pause_timer(self) -> None:
-        timer, self._pause_timer = self._pause_timer, None
-        if timer:
-            timer.cancel()
-            await asyncio.gather(timer, return_exceptions=True)
+            self._pausing.declared(manifest.name)
 
     def _watch_loop(self, stack: AsyncExitStack) -> None:
         def restart(plugin: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -21,3 +22,10 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+def local(moment: datetime) -> datetime:
+    """In the time zone that the computer is in by now: it may have travelled since this process began."""
+    if sys.platform != "win32":
+        time.tzset()
+    return moment.astimezone()

@@ -56,7 +56,7 @@ class NotRunning(PanottiError):
 
 
 class RequestFailed(PanottiError):
-    """The daemon refused the request"""
+    """Panotti cannot do that"""
 
     def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)

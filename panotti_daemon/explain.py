@@ -42,9 +42,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[Location, s
 
 
 def explain_all(error: ValidationError, model: type[BaseModel]) -> list[tuple[Location, str]]:
-    """Each key that something is wrong with, once."""
+    """Each key that something is wrong with, once. What is missing comes last: a misspelt key explains it."""
     by_key: dict[str, list[ErrorDetails]] = {}
-    for found in error.errors():
+    for found in sorted(error.errors(), key=lambda e: e["type"] == "missing"):
         by_key.setdefault(dotted(_written(found["loc"], model)[0]), []).append(found)
     return [_explained(errors, model) for errors in by_key.values()]
 

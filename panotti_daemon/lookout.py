@@ -24,8 +24,11 @@ from panotti_daemon.models.database import Database, queries
 
 LOOK_SECONDS = 15.0
 NEARLY_FULL = 500 * 2**20
-ROOM_AGAIN = 2 * NEARLY_FULL
-"""Bytes that are free. The end lies well above the beginning, so that the two do not take turns."""
+"""Bytes that are free."""
+NEARLY_FULL_PART = 20
+"""For a small disk, such as a stick: a twentieth of it."""
+AMPLE = 2
+"""Times as much is room again: well above the beginning, so that the two do not take turns."""
 MOST_REASONS = 20
 DISK = "disk:"
 
@@ -152,12 +155,13 @@ def _nearly_full(folders: Iterable[Path], told: Container[str]) -> Iterator[Prob
     devices = set()
     for folder in folders:
         try:
-            device, free = folder.stat().st_dev, shutil.disk_usage(folder).free
+            device, room = folder.stat().st_dev, shutil.disk_usage(folder)
         except OSError:
             continue
         about = f"{DISK}{folder}"
-        if device not in devices and free < (ROOM_AGAIN if about in told else NEARLY_FULL):
-            message = f"{free // 2**20} MB are left for {folder}. Without room, recordings have to wait."
+        least = min(NEARLY_FULL, room.total // NEARLY_FULL_PART) * (AMPLE if about in told else 1)
+        if device not in devices and room.free < least:
+            message = f"{room.free // 2**20} MB are left for {folder}. Without room, recordings have to wait."
             yield Problem(about, "The disk is nearly full", message)
         devices.add(device)
 

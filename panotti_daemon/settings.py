@@ -28,6 +28,7 @@ from pydantic_settings import SettingsError as SourceError
 from panotti_daemon.choices import Format as Format
 from panotti_daemon.errors import SettingsError
 from panotti_daemon.explain import Location, dotted, explain
+from panotti_daemon.hours import Hours
 from panotti_daemon.paths import Paths
 
 ENV_PREFIX = "PANOTTI_"
@@ -70,6 +71,13 @@ def _track_pattern(pattern: str) -> str:
     if before_suffix.count("*") != 1 or before_suffix == "*":
         raise ValueError('needs some text and one * before its suffix, for the recording\'s name, as in "*_mic.*"')
     return pattern
+
+
+def _working_hours(text: str) -> str:
+    hours = Hours.parse(text)
+    if hours.begin == hours.end:
+        raise ValueError("must begin and end at different times, or no time is left")
+    return text
 
 
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
@@ -133,6 +141,18 @@ class EngineSettings(Section):
     """A downloaded model that was not used for so long is offered for removal; 0: none ever is."""
 
 
+class PoliteSettings(Section):
+    """When the computer is left to others; what is asked for now goes on regardless."""
+
+    on_battery: Literal["go_on", "slow_down", "wait"] = "wait"
+    battery_percent: float = Field(30.0, ge=0, le=100)
+    """Below this charge."""
+    most_load: float | None = Field(None, gt=0, lt=1)
+    """Of all cores, the share that other programs may use."""
+    hours: Annotated[str, AfterValidator(_working_hours)] | None = None
+    """Of the local day, those in which recordings are transcribed; None: all."""
+
+
 class TraySettings(Section):
     enabled: Literal["auto"] | bool = "auto"
 
@@ -176,6 +196,7 @@ class Settings(BaseSettings):
     """A first scan that finds more files than this waits for a yes."""
     api: ApiSettings = ApiSettings()
     engine: EngineSettings = EngineSettings()
+    polite: PoliteSettings = PoliteSettings()
     tray: TraySettings = TraySettings()
     log: LogSettings = LogSettings()
     events: EventSettings = EventSettings()

@@ -105,6 +105,13 @@ class Pause(BaseModel):
     until: AwareDatetime | None = Field(None, description="When it ends by itself; null: when resumed.")
 
 
+class PauseStatus(Pause):
+    """What holds up transcription. All but a pause that was asked for lets through what is wanted now."""
+
+    reason: Literal["asked", "hours", "battery", "load"] = "asked"
+    battery_percent: int | None = None
+
+
 class Status(BaseModel):
     version: str
     activity: Activity
@@ -113,7 +120,7 @@ class Status(BaseModel):
     started_at: datetime
     url: str
     log_file: str
-    pause: Pause | None = None
+    pause: PauseStatus | None = None
     jobs: list[Job] = []
     queue: Queue = Queue()
     queued: list[QueuedRecording] = Field([], description="The next ones, in the order in which they are taken.")

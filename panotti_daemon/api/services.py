@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from fastapi import Depends, Request
 
@@ -19,14 +18,7 @@ from panotti_daemon.intake.forget import Forget
 from panotti_daemon.intake.ledger import Ledger
 from panotti_daemon.intake.requests import Requests
 from panotti_daemon.models.database import Database
-
-
-class Control(Protocol):
-    async def pause(self, until: datetime | None) -> None: ...
-
-    async def resume(self) -> None: ...
-
-    def shut_down(self) -> None: ...
+from panotti_daemon.pausing.control import Pausing
 
 
 @dataclass(frozen=True)
@@ -37,7 +29,8 @@ class Services:
     forget: Forget
     plugins: PluginManager
     board: StatusBoard
-    control: Control
+    pausing: Pausing
+    shut_down: Callable[[], None]
     journal: Journal
     dead_letters: DeadLetters
     replay: Replay

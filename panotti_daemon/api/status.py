@@ -17,25 +17,27 @@ from panotti_daemon.api.schemas import (
     Failure,
     FolderStatus,
     Job,
-    Pause,
     PluginStatus,
     Queue,
     QueuedRecording,
     RecentTranscript,
     Status,
 )
-from panotti_daemon.clock import Clock
+from panotti_daemon.api.waiting import held_up, pause_status
+from panotti_daemon.clock import Clock, local
 from panotti_daemon.core.events.bus import EventBus
 from panotti_daemon.core.events.models import Announcement, Event
 from panotti_daemon.core.events.types import TranscriptionProgress
 from panotti_daemon.core.plugins.lifecycle import PluginRecord
 from panotti_daemon.core.plugins.manager import PluginManager
 from panotti_daemon.engine.client import Engine
+from panotti_daemon.engine.messages import Pace
 from panotti_daemon.intake.ledger import Ledger
 from panotti_daemon.intake.requests import Requests
 from panotti_daemon.intake.watcher import Watcher
 from panotti_daemon.models.database import Database, queries, stamp
 from panotti_daemon.models.recording.models import FileState
+from panotti_daemon.pausing.control import Pausing
 
 SHORTEST_SECONDS_BETWEEN = 0.25
 """A storm of progress is told four times a second."""
@@ -58,6 +60,7 @@ class StatusBoard:
         plugins: PluginManager,
         engine: Engine,
         requests: Requests,
+        pausing: Pausing,
         clock: Clock,
         estimate: Estimate,
         pid: int,
@@ -72,6 +75,7 @@ class StatusBoard:
         self._plugins = plugins
         self._engine = engine
         self._requests = requests
+        self._pausing = pausing
         self._clock = clock
         self._estimate = estimate
         self._pid = pid
@@ -83,7 +87,6 @@ class StatusBoard:
         self._changed = asyncio.Event()
         self._closing = False
         self.url = ""
-        self.pause: Pause | None = None
 
     async def hear(self, message: Event | Announcement) -> None:
         """A listener of the bus."""
@@ -125,7 +128,7 @@ class StatusBoard:
             counts = {row["state"]: row["files"] async for row in queries().count_by_state(connection)}
             failed = await self._ledger.select(connection, "failed_files", limit=RECENT)
             recent = [dict(row) async for row in queries().recent_transcripts(connection, limit=RECENT)]
-            midnight = self._clock.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+            midnight = local(self._clock.now()).replace(hour=0, minute=0, second=0, microsecond=0)
             today = await queries().transcripts_since(connection, moment=stamp(midnight.astimezone(UTC)))
             queued = [
                 QueuedRecording(**row)
@@ -142,16 +145,16 @@ class StatusBoard:
         )
         problems = self._problems(queue, missing)
         jobs = list(self._jobs.values())
-        activity = self._activity(jobs, problems)
+        activity = self._activity(jobs, queue, problems)
         return Status(
             version=__version__,
             activity=activity,
-            summary=_summary(activity, jobs, queue, problems, today, self._pause_end()),
+            summary=self._summary(activity, jobs, queue, problems, today),
             pid=self._pid,
             started_at=self._started_at,
             url=self.url,
             log_file=str(self._log_file),
-            pause=self.pause,
+            pause=pause_status(self._pausing.verdict),
             jobs=jobs,
             queue=queue,
             queued=queued,
@@ -208,39 +211,32 @@ class StatusBoard:
             problems.append(f"{recordings} failed; `panotti recordings --state failed` says why")
         return problems
 
-    def _pause_end(self) -> str:
-        """` until 14:30`, or with the day where that is not today's."""
-        if self.pause is None or self.pause.until is None:
-            return ""
-        end = self.pause.until.astimezone()
-        today = self._clock.now().astimezone().date()
-        return f" until {end:%H:%M}" if end.date() == today else f" until {end:%A %H:%M}"
-
-    def _activity(self, jobs: list[Job], problems: list[str]) -> Activity:
-        if self.pause:
+    def _activity(self, jobs: list[Job], queue: Queue, problems: list[str]) -> Activity:
+        """What is held up by politeness alone is worth a word only if something waits."""
+        is_asked = not self._pausing.verdict.spares_urgent
+        if is_asked or (self._pausing.pace is Pace.HELD and (jobs or queue.ready)):
             return Activity.PAUSED
         if jobs:
             return Activity.WORKING
         return Activity.TROUBLE if problems else Activity.IDLE
 
-
-def _summary(
-    activity: Activity, jobs: list[Job], queue: Queue, problems: list[str], today: int, pause_end: str
-) -> str:
-    waiting = f", {queue.ready} more to come" if queue.ready else ""
-    match activity:
-        case Activity.PAUSED:
-            return f"Paused{pause_end}{waiting}"
-        case Activity.WORKING:
-            job = jobs[0]
-            title = job.title if len(job.title) <= LONGEST_TITLE else f"{job.title[:18]}…{job.title[-9:]}"
-            left = f", about {_duration(job.seconds_left)} left" if job.seconds_left else ""
-            return f"Transcribing {title}, {job.fraction:.0%}{left}"
-        case Activity.TROUBLE:
-            return problems[0]
-        case Activity.IDLE:
-            transcripts = "1 transcript" if today == 1 else f"{today} transcripts"
-            return f"Idle{waiting}. {transcripts} today"
+    def _summary(self, activity: Activity, jobs: list[Job], queue: Queue, problems: list[str], today: int) -> str:
+        waiting = f", {queue.ready} more to come" if queue.ready else ""
+        match activity:
+            case Activity.PAUSED:
+                verdict = self._pausing.verdict
+                return held_up(verdict.cause, self._clock.now()) + ("" if verdict.spares_urgent else waiting)
+            case Activity.WORKING:
+                job = jobs[0]
+                title = job.title if len(job.title) <= LONGEST_TITLE else f"{job.title[:18]}…{job.title[-9:]}"
+                slowly = ", slowly on battery" if self._pausing.pace is Pace.SLOW else ""
+                left = f", about {_duration(job.seconds_left)} left" if job.seconds_left else ""
+                return f"Transcribing {title}, {job.fraction:.0%}{slowly}{left}"
+            case Activity.TROUBLE:
+                return problems[0]
+            case Activity.IDLE:
+                transcripts = "1 transcript" if today == 1 else f"{today} transcripts"
+                return f"Idle{waiting}. {transcripts} today"
 
 
 def _duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,6 +50,19 @@ def absolute(path: Path) -> str:
     except UnicodeEncodeError:
         raise PanottiError(f"{name!r} is not valid Unicode: rename it.", title="A file's name cannot be used") from None
     return name
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """A no ends the command. Raises PanottiError where nobody can answer."""
+    if not yes and not wished(question):
+        raise typer.Abort
+
+
+def wished(question: str) -> bool:
+    """Asks on stderr, as stdout may be for JSON. Raises PanottiError where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise PanottiError(f"“{question}” Nobody is there to answer: say --yes.", title="Nothing was done")
+    return typer.confirm(question, err=True)
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

@@ -24,7 +24,7 @@ autostart = typer.Typer(help="Start Panotti at login.", no_args_is_help=True)
 
 @autostart.command()
 def enable(now: bool = typer.Option(False, "--now", help="Start it now, too.")) -> None:
-    """Start Panotti at every login; repairs what an upgrade or a move has broken."""
+    """Start Panotti at every login. Repairs what an upgrade or a move has broken."""
     here = _here()
     here.enable()
     typer.echo(f"Panotti will start at login ({here.status().means}).")
@@ -47,7 +47,7 @@ def disable() -> None:
 
 @autostart.command()
 def status(as_json: bool = JSON) -> None:
-    """Show whether it starts at login: what the system would do, not what was asked for once."""
+    """Show whether it starts at login. That is what the system would do, not what was asked for once."""
     found = _here().status()
     if as_json:
         print_json(asdict(found))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from panotti_daemon.cli.ask import JSON, ask, counted, print_json
+from panotti_daemon.cli.ask import JSON, ask, confirm, counted, print_json
 from panotti_daemon.errors import PanottiError, RequestFailed
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command()
 def plan(include_earlier: bool = EARLIER, as_json: bool = JSON) -> None:
-    """Show what would be done now and why, and what is left alone and why. Changes nothing."""
+    """Show what would be done now, what is left alone, and why. Changes nothing."""
     found = _ask("plan", include_earlier=include_earlier)
     if as_json:
         print_json(found)
@@ -52,9 +52,8 @@ def run(
     """Do now what is due, as it is done every hour."""
     due = _ask("plan", include_earlier=include_earlier)["due"]
     deleted = [one for one in due if one["action"] == DELETE]
-    if deleted and not yes:
-        question = f"{counted(len(deleted), 'file')} would be deleted, which is irreversible. Go on?"
-        typer.confirm(question, abort=True, err=True)
+    if deleted:
+        confirm(f"{counted(len(deleted), 'file')} would be deleted, which is irreversible. Go on?", yes=yes)
     done = _ask("run", include_earlier=include_earlier)
     if as_json:
         print_json(done)

@@ -23,7 +23,7 @@ def path() -> None:
 
 @config.command()
 def show(as_json: bool = JSON) -> None:
-    """Print the settings that hold now: from config.yaml, the environment and the defaults."""
+    """Print the settings that hold now. They come from config.yaml, the environment and the defaults."""
     import yaml
 
     from panotti_daemon.settings import load
@@ -37,7 +37,7 @@ def show(as_json: bool = JSON) -> None:
 
 @config.command()
 def check() -> None:
-    """Say whether the settings can be used; exit status 1 and one line if they cannot."""
+    """Say whether the settings can be used. Exit status 1 and one line if they cannot."""
     from panotti_daemon.settings import load
 
     load(Paths.from_environment())

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 10.0
 LONGEST_PAUSE_MINUTES = 366 * 24 * 60
+NO_BACKLOG = "No files wait for a yes."
 
 
 def register(app: typer.Typer) -> None:
@@ -196,9 +197,9 @@ def pause(
 
 
 def resume() -> None:
-    """End a pause."""
-    ask(lambda client: client.resume())
-    typer.echo("Resumed.")
+    """End a pause, or go on in spite of battery, load or hours."""
+    status = ask(lambda client: client.resume())
+    typer.echo(f"Resumed. {status.summary}." if status.pause else "Resumed.")
 
 
 def backlog(
@@ -207,23 +208,23 @@ def backlog(
     folder: Path = typer.Option(None, help="Only of this folder."),
     as_json: bool = JSON,
 ) -> None:
-    """Show the files that were there before their folder was watched; say yes or no to them."""
+    """Show the files that were there before Panotti. Say yes or no to them."""
     if yes and skip:
         raise typer.BadParameter("--yes and --skip exclude each other")
+    where = absolute(folder) if folder else None
     if yes or skip:
-        where = absolute(folder) if folder else None
         changed = ask(lambda client: client.decide_backlog(accept=yes, folder=where))
         if as_json:
             print_json(changed)
         else:
             will = "transcribed, newest first" if yes else "left alone"
-            typer.echo(f"{counted(changed.count, 'file')} will be {will}.")
+            typer.echo(f"{counted(changed.count, 'file')} will be {will}." if changed.count else NO_BACKLOG)
         return
-    found = ask(lambda client: client.backlog())
+    found = [asked for asked in ask(lambda client: client.backlog()) if where in (None, asked.folder)]
     if as_json:
         print_json([asked.model_dump(mode="json") for asked in found])
     elif not found:
-        typer.echo("No files wait for a yes.")
+        typer.echo(NO_BACKLOG)
     for asked in found if not as_json else []:
         typer.echo(_about(asked.files, asked.folder, asked.estimated_seconds))
 

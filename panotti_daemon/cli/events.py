@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from panotti_daemon.choices import DeliveryState, Urgency
-from panotti_daemon.cli.ask import JSON, absolute, ask, counted, print_json
+from panotti_daemon.cli.ask import JSON, absolute, ask, confirm, counted, print_json
 from panotti_daemon.cli.event_tree import described, draw, local_time, short
 from panotti_daemon.errors import PanottiError, RequestFailed
 
@@ -50,7 +50,9 @@ def _moment(text: str) -> datetime:
 
 WHAT = typer.Argument(None, metavar="[EVENT|CORRELATION|PATH]", help="An id, or how it begins or ends; or a recording.")
 NAME = typer.Option(None, help="Only events of this name; `*` stands for any part.")
-CORRELATION = typer.Option(None, help="Only events of this correlation: its id, or how it begins or ends.")
+CORRELATION = typer.Option(
+    None, metavar="ID|PATH", help="Only events of this correlation: its id, how that begins or ends, or its recording."
+)
 PLUGIN = typer.Option(None, help="Only what was for this plugin.")
 SINCE = typer.Option(None, parser=_moment, metavar="TIME", help="2026-11-22T18:00, 2026-11-22, or 2h for so long ago.")
 UNTIL = typer.Option(None, parser=_moment, metavar="TIME", help="As with --since.")
@@ -75,7 +77,7 @@ def list_events(
     async def listed(client: Client) -> EventPage:
         query: dict[str, str | int] = {"limit": limit}
         if correlation:
-            query["correlation_id"] = (await client.correlation(correlation))[0].correlation_id
+            _, query["correlation_id"] = await _meant(client, correlation)
         if before:
             query["before"] = (await client.event(before)).id
         times = {key: moment.isoformat() for key, moment in (("since", since), ("until", until)) if moment}
@@ -166,7 +168,7 @@ def replay(
     yes: bool = YES,
     as_json: bool = JSON,
 ) -> None:
-    """Deliver again what was delivered before; says first what that is, and asks."""
+    """Deliver again what was delivered before. Says first what that is, and asks."""
     from panotti_daemon.api.schemas import ReplayRequest
 
     async def planned(client: Client) -> tuple[ReplayRequest, ReplayReport]:
@@ -187,7 +189,7 @@ def replay(
     if not as_json:
         _tell_plan(report)
     if not dry_run and report.events:
-        _confirm("Deliver them again?", yes=yes)
+        confirm("Deliver them again?", yes=yes)
         report = ask(lambda client: client.replay(request.model_copy(update={"dry_run": False})))
         if not as_json:
             typer.echo(f"{counted(sum(report.deliveries.values()), 'delivery', 'deliveries')} queued.")
@@ -205,7 +207,7 @@ def dead(
     yes: bool = YES,
     as_json: bool = JSON,
 ) -> None:
-    """List deliveries that died, the newest first; retry or discard them."""
+    """List deliveries that died, retry or discard them. The newest come first."""
     from panotti_daemon.api.schemas import DeadSelection
 
     if retry and discard:
@@ -223,7 +225,7 @@ def dead(
         _tell_dead(letters, as_json=as_json)
         return
     if discard and letters:
-        _confirm("Give up what died?" if which.all else f"Give up these {len(letters)}?", yes=yes)
+        confirm("Give up what died?" if which.all else f"Give up these {len(letters)}?", yes=yes)
     changed = ask(lambda client: client.retry_dead(which) if retry else client.discard_dead(which))
     if as_json:
         print_json(changed)
@@ -262,14 +264,6 @@ async def _which(client: Client, what: str | None, correlation: str | None) -> t
     if correlation:
         _, correlation_id = await _meant(client, correlation)
     return (event.id if event else None), (correlation_id if correlation or not event else None)
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise PanottiError("Nobody is there to ask: say --yes.", title="Nothing was done")
-    typer.confirm(question, abort=True)
 
 
 def _tell_plan(report: ReplayReport) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from panotti_daemon.cli.ask import JSON, absolute, ask, counted, print_json
+from panotti_daemon.cli.ask import JSON, absolute, ask, confirm, counted, print_json, wished
 
 if TYPE_CHECKING:
     from panotti_daemon.api.schemas import ForgetRequest, ForgottenRecording, ForgottenReport
@@ -42,8 +42,8 @@ def forget(
             return
         if report.other_revisions:
             named = ", ".join(map(_named, report.other_revisions))
-            wish.revisions = typer.confirm(f"Forget what stood in the same file, too: {named}?", err=as_json)
-        typer.confirm("Forget it? This cannot be undone.", abort=True, err=as_json)
+            wish.revisions = wished(f"Forget what stood in the same file, too: {named}?")
+        confirm("Forget it? This cannot be undone.", yes=yes)
     report = _ask_for(what, wish.model_copy(update={"dry_run": False}))
     if as_json:
         print_json(report)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from panotti_daemon.cli.ask import JSON, megabytes, print_json
+from panotti_daemon.cli.ask import JSON, confirm, megabytes, print_json
 from panotti_daemon.errors import PanottiError
 from panotti_daemon.paths import Paths
 
@@ -32,7 +32,7 @@ def list_(as_json: bool = JSON) -> None:
         print_json([_facts(model.name, model.path, ours.get(model.path)) for model in found])
         return
     for model in found:
-        typer.echo(f"{model.name:<20} {_told(ours.get(model.path))}")
+        typer.echo(f"{model.name:<20} {_told(ours.get(model.path), model.path)}")
     if not found:
         typer.echo("None. The first transcription downloads one.")
 
@@ -47,8 +47,7 @@ def remove(
     model = next((model for model in _downloaded().values() if model.name == name), None)
     if model is None:
         raise PanottiError("`panotti models list` shows those that there are.", title=f"Panotti downloaded no {name}")
-    if not yes:
-        typer.confirm(f"Remove {model.path}, {megabytes(model.size)}? It can be downloaded again.", abort=True)
+    confirm(f"Remove {model.path}, {megabytes(model.size)}? It can be downloaded again.", yes=yes)
     try:
         remove(model)
     except OSError as error:
@@ -62,9 +61,9 @@ def _downloaded() -> dict[Path, DownloadedModel]:
     return {model.path: model for model in downloaded(Paths.from_environment().models)}
 
 
-def _told(model: DownloadedModel | None) -> str:
+def _told(model: DownloadedModel | None, path: Path) -> str:
     if model is None:
-        return "not downloaded by Panotti"
+        return f"in {path}, not downloaded by Panotti"
     return f"{megabytes(model.size)}, last used on {model.last_used.astimezone():%Y-%m-%d}"
 
 

@@ -15,6 +15,7 @@ from panotti_daemon.paths import Paths
 if TYPE_CHECKING:
     from panotti_daemon.client import Client
 
+NOTHING = "There is nothing to open"
 FOR_READERS = (Format.TXT, Format.MD, Format.SRT, Format.VTT, Format.JSON)
 
 
@@ -36,7 +37,7 @@ def open_(
     try:
         asyncio.run(opener.show_in_folder(target) if folder else opener.open(target))
     except OSError as error:
-        raise PanottiError(f"{target} cannot be opened: {error.strerror}.") from error
+        raise PanottiError(f"{target} cannot be opened: {error.strerror}.", title=NOTHING) from error
 
 
 async def _transcript(client: Client, path: str) -> Path:
@@ -47,7 +48,7 @@ async def _transcript(client: Client, path: str) -> Path:
         for format in FOR_READERS:
             if format in there:
                 return Path(there[format])
-    raise PanottiError(f"{path} has no transcript: {entry.state.value}: {entry.reason}.")
+    raise PanottiError(f"{path} has no transcript: {entry.state.value}: {entry.reason}.", title=NOTHING)
 
 
 def _transcripts() -> Path:

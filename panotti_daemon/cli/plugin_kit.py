@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from panotti_daemon.cli.ask import ask, counted
+from panotti_daemon.cli.ask import ask, confirm, counted
 from panotti_daemon.cli.plugins import plugins_app
 from panotti_daemon.errors import NotRunning, PanottiError, PluginRefused, RequestFailed
 from panotti_daemon.paths import Paths, bundled
@@ -16,6 +16,7 @@ from panotti_daemon.paths import Paths, bundled
 if TYPE_CHECKING:
     from panotti_daemon.core.plugins.manifest import Manifest
 
+NOT_FOUND = 404
 WARNING = "A plugin is a program: it runs with all your rights. Install only what you trust."
 
 
@@ -41,7 +42,7 @@ def check(
     plugin: str = typer.Argument(None, help="A plugin's name or folder; without one, all of yours."),
     no_tests: bool = typer.Option(False, "--no-tests", help="Do not run its own tests."),
 ) -> None:
-    """Say what is wrong with a plugin, with file and line; exit status 1 if it cannot run."""
+    """Say what is wrong with a plugin, with file and line. Exit status 1 if it cannot run."""
     from panotti_daemon.plugin_kit.check import check as findings
 
     known = _folders()
@@ -78,8 +79,7 @@ def install(
         if there and not upgrade:
             raise PluginRefused(f"{name} is there already, in {there}; --upgrade replaces it.")
         _describe(offer.manifest, offer.files, source)
-        if not yes:
-            typer.confirm("Install it?", abort=True)
+        confirm("Install it?", yes=yes)
         where = offer.install(_user_folder(), upgrade=upgrade)
     typer.echo(f"{name} {version} is installed in {where}.")
     try:
@@ -102,15 +102,15 @@ def remove(
     if folder.parent != _user_folder():
         how = "panotti plugins disable" if folder.parent == bundled("plugins") else "pip uninstall"
         raise PluginRefused(f"{name} is not in the folder of your plugins, but in {folder}; use {how}.")
-    if not yes:
-        typer.confirm(f"Remove {folder} and all that is in it?", abort=True)
+    confirm(f"Remove {folder} and all that is in it?", yes=yes)
     remove_folder(folder)
     typer.echo(f"{name} is removed.")
     try:
         with suppress(NotRunning):
             ask(lambda client: client.reload_plugin(name))
-    except RequestFailed as error:  # that it is gone, or why it goes on without its folder
-        typer.echo(error.message)
+    except RequestFailed as error:
+        if error.status != NOT_FOUND:  # as it should be: it is gone
+            typer.echo(error.message)
 
 
 def _describe(manifest: Manifest, files: dict[str, int], source: str) -> None:

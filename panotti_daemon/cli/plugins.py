@@ -19,6 +19,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(plugins_app, name="plugins")
 
 
+IN_A_LINE = {"default_flow_style": True, "width": float("inf")}
+
 plugins_app = typer.Typer(help="See and steer the plugins.", no_args_is_help=True)
 
 
@@ -37,15 +39,16 @@ def list_plugins(as_json: bool = JSON) -> None:
 
 @plugins_app.command()
 def show(name: str, as_json: bool = JSON) -> None:
-    """Show one plugin: its state, what it gets and gives, and its settings with where each was written."""
+    """Show one plugin: its state, what it gets and gives, its settings. Says where each of these was written."""
     plugin = ask(lambda client: client.plugin(name))
     if as_json:
         print_json(plugin)
         return
     for label, value in _facts(plugin):
         typer.echo(f"{label:<12} {value}")
+    is_known = plugin.state == "running"
     for setting in plugin.config:
-        typer.echo(f"  {setting.key} = {_shown(setting)}  ({setting.origin})")
+        typer.echo(f"  {setting.key} = {_shown(setting, is_known=is_known)}  ({setting.origin})")
 
 
 @plugins_app.command()
@@ -67,7 +70,7 @@ def disable(name: str, force: bool = typer.Option(False, "--force", help="Stop w
 
 @plugins_app.command()
 def reload(name: str) -> None:
-    """Take a plugin's files and settings anew, or find one that was put there since the start."""
+    """Take a plugin's files and settings anew. Finds one that was put there since the start, too."""
     plugin = ask(lambda client: client.reload_plugin(name))
     typer.echo(f"{plugin.name} {plugin.version} runs.")
 
@@ -99,7 +102,7 @@ def do(
     arguments: list[str] = typer.Argument(None, metavar="[KEY=VALUE...]"),
     as_json: bool = JSON,
 ) -> None:
-    """Ask a plugin to do something that it offers, and print its answer."""
+    """Ask a plugin to do something that it offers. Prints its answer."""
     answer = ask(lambda client: client.act(name, action, _assignments(arguments or [])))
     if as_json:
         print_json({"result": answer})
@@ -140,10 +143,10 @@ def _facts(plugin: PluginDetail) -> Iterator[tuple[str, str]]:
         yield "settings", ""
 
 
-def _shown(setting: PluginSetting) -> str:
+def _shown(setting: PluginSetting, *, is_known: bool) -> str:
     if setting.secret:
         return "(secret)"
-    return "(not running)" if setting.value is None and setting.origin else _yaml(setting.value).strip()
+    return _yaml(setting.value, **IN_A_LINE).strip() if is_known else "(shown while it runs)"
 
 
 def _set_secret(name: str, key: str, *, unset: bool) -> None:
@@ -172,8 +175,8 @@ def _assignments(words: list[str]) -> dict[str, Any]:
     return found
 
 
-def _yaml(value: Any) -> str:
+def _yaml(value: Any, **style: Any) -> str:
     import yaml
 
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, **style)
     return text.removesuffix("...\n")

@@ -24,7 +24,7 @@ def recordings(
     limit: int = typer.Option(50, min=1, max=1000),
     as_json: bool = JSON,
 ) -> None:
-    """List files, the last changed first, each with its state and why."""
+    """List files, each with its state and why. The last changed come first."""
     page = ask(lambda client: client.ledger(state=state, limit=limit))
     if as_json:
         print_json(page)
@@ -60,7 +60,8 @@ def retry(
         changed = ask(lambda client: client.retry_failed())
     else:
         changed = ask(lambda client: client.retry_file(absolute(path)))
-    typer.echo(f"{counted(changed.count, 'recording')} tried again.")
+    tried = f"{counted(changed.count, 'recording')} tried again."
+    typer.echo(tried if changed.count else "There is nothing to try again.")
 
 
 def now(path: Path) -> None:
@@ -70,7 +71,7 @@ def now(path: Path) -> None:
 
 
 def cancel(path: Path) -> None:
-    """End what is under way for this file; `panotti retry` takes it up again."""
+    """End what is under way for this file. `panotti retry` takes it up again."""
 
     async def cancelled(client: Client) -> int:
         entry = await client.explain(absolute(path))

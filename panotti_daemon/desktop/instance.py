@@ -39,8 +39,8 @@ def _where(paths: Paths) -> str:
     try:
         info = RuntimeInfo.model_validate_json(paths.runtime_file.read_bytes())
     except (OSError, ValidationError):
-        return "Panotti is already starting or ending in this home; try again in a moment."
-    return f"Panotti is already running as process {info.pid}, at {info.url}. `panotti stop` ends it."
+        return "It is starting or ending in this home; try again in a moment."
+    return f"It is process {info.pid}, at {info.url}. `panotti stop` ends it."
 
 
 def publish(path: Path, info: RuntimeInfo) -> None:

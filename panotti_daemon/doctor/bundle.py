@@ -46,7 +46,7 @@ def pack(target: Path, findings: Iterable[Finding], paths: Paths) -> None:
                 with log.open(encoding="utf-8", errors="replace") as lines:
                     bundle.writestr(f"{log.name}.jsonl", "".join(f"{redactor.log_line(line)}\n" for line in lines))
     except OSError as error:
-        raise PanottiError(f"{target} cannot be written: {error.strerror}.") from error
+        raise PanottiError(f"{target} cannot be written: {error.strerror}.", title="There is no bundle") from error
 
 
 class Redactor:

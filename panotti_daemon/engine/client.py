@@ -26,14 +26,14 @@ from panotti_daemon.engine.messages import (
     Failed,
     Line,
     Message,
-    PauseRequest,
+    Pace,
+    PaceRequest,
     Probe,
     Probed,
     ProbeKind,
     ProbeRequest,
     Progress,
     Progressed,
-    ResumeRequest,
     Track,
     TranscribeRequest,
     Workers,
@@ -169,12 +169,9 @@ class Engine:
         """
         await self._encoder.ask(EncodeRequest(id=0, source=source, target=target, codec=codec), lambda _: None)
 
-    async def pause(self) -> None:
-        """No new window is begun until `resume`, not even by a process that is started later."""
-        await self._transcriber.pause(True)
-
-    async def resume(self) -> None:
-        await self._transcriber.pause(False)
+    def keep_pace(self, pace: Pace) -> None:
+        """In transcribing, from now on, and by a process that is started later, too."""
+        self._transcriber.keep_pace(pace)
 
     async def close(self) -> None:
         """Ends all processes; what they were doing is lost."""
@@ -211,7 +208,7 @@ class _Child:
         self._idle_timer: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._last_id = 0
-        self._paused = False
+        self._pace = Pace.FULL
         self._closed = False
 
     @property
@@ -253,10 +250,10 @@ class _Child:
             raise _ERRORS[message.error](message.message)
         return message
 
-    async def pause(self, paused: bool) -> None:
-        self._paused = paused
+    def keep_pace(self, pace: Pace) -> None:
+        self._pace = pace
         if self._process is not None:
-            self._process.send(PauseRequest() if paused else ResumeRequest())
+            self._process.send(PaceRequest(pace=pace))
 
     async def close(self) -> None:
         self._closed = True
@@ -272,8 +269,8 @@ class _Child:
             await self._all_ended()
             self._process = await _Process.start(self._python)
             await self._process.ready()
-            if self._paused:
-                self._process.send(PauseRequest())
+            if self._pace is not Pace.FULL:
+                self._process.send(PaceRequest(pace=self._pace))
         return self._process
 
     def _kill(self) -> None:

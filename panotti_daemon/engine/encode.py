@@ -61,7 +61,8 @@ class _Sound:
 
 
 def encode(source: Path, target: Path, codec: Codec) -> None:
-    """FLAC is compared with the source sample by sample, Opus by its length. `target` must not be there yet.
+    """FLAC is compared with the source sample by sample, Opus by its length. `target` must not be there yet; until
+    somebody decides otherwise, only its owner may read it.
 
     Raises:
         MediaError: it would lose something, or cannot be decoded without fault.
@@ -72,7 +73,7 @@ def encode(source: Path, target: Path, codec: Codec) -> None:
         file = source.open("rb")
     except OSError as error:
         raise SourceUnavailable(f"{source.name} cannot be read now ({error.strerror or error})") from error
-    with file, ExitStack() as undo, target.open("xb+") as out:
+    with file, ExitStack() as undo, open(target, "xb+", opener=_for_its_owner) as out:
         undo.callback(target.unlink, missing_ok=True)
         try:
             before = _write(file, out, codec)
@@ -84,6 +85,10 @@ def encode(source: Path, target: Path, codec: Codec) -> None:
             raise MediaError(f"FFmpeg cannot re-encode it ({error.strerror})") from error
         _compare(before, after, codec)
         undo.pop_all()
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _write(file: BinaryIO, out: BinaryIO, codec: Codec) -> _Sound:

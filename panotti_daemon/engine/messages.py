@@ -35,7 +35,7 @@ class Line(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: int
-    """Of the request. Pause, resume and ready belong to none that is answered: 0."""
+    """Of the request. Pace and ready belong to none that is answered: 0."""
 
 
 class Track(BaseModel):
@@ -69,17 +69,23 @@ class EncodeRequest(Line):
     codec: Codec
 
 
-class PauseRequest(Line):
-    kind: Literal["pause"] = "pause"
+class Pace(StrEnum):
+    """How much is decoded at a time. What is being decoded when it changes is not broken off."""
+
+    FULL = "full"
+    SLOW = "slow"
+    """By one worker."""
+    HELD = "held"
+    """Nothing is begun."""
+
+
+class PaceRequest(Line):
+    kind: Literal["pace"] = "pace"
     id: int = 0
+    pace: Pace
 
 
-class ResumeRequest(Line):
-    kind: Literal["resume"] = "resume"
-    id: int = 0
-
-
-Request = ProbeRequest | TranscribeRequest | EncodeRequest | PauseRequest | ResumeRequest
+Request = ProbeRequest | TranscribeRequest | EncodeRequest | PaceRequest
 
 
 class ProbeKind(StrEnum):

@@ -23,6 +23,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from panotti_daemon.engine import audio
 from panotti_daemon.engine.audio import SAMPLE_RATE
 from panotti_daemon.engine.decoder import BATCH, Decoded, Decoder
+from panotti_daemon.engine.gate import Gate
 from panotti_daemon.engine.messages import Progress, Stage, Track, Workers
 from panotti_daemon.engine.model_store import ResolvedModel
 from panotti_daemon.engine.windows import SpeechDetector, Window, windows
@@ -63,10 +64,15 @@ class _Meter:
     total: float | None
     model: str
     tell: Callable[[Progress], None]
+    gate: Gate
     done: float = 0.0
     started: float = field(default_factory=time.monotonic)
     told: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    held_before: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.held_before = self.gate.held_seconds
 
     def add(self, seconds: float) -> None:
         with self.lock:
@@ -74,7 +80,8 @@ class _Meter:
             now = time.monotonic()
             if now - self.told >= _PROGRESS_SECONDS:
                 self.told = now
-                self.tell(self._progress(now - self.started))
+                held = self.gate.held_seconds - self.held_before
+                self.tell(self._progress(now - self.started - held))
 
     def _progress(self, elapsed: float) -> Progress:
         if self.total is None:
@@ -110,9 +117,9 @@ class Transcriber:
         self._whisper = load(model, workers)
 
     def transcribe(
-        self, tracks: Sequence[Track], language: str, tell: Callable[[Progress], None], running: threading.Event
+        self, tracks: Sequence[Track], language: str, tell: Callable[[Progress], None], gate: Gate
     ) -> Transcription:
-        """While `running` is not set, no window is begun.
+        """Windows are begun as the gate lets them.
 
         Raises:
             MediaError, SourceUnavailable: a track cannot be decoded.
@@ -120,7 +127,7 @@ class Transcriber:
         """
         if language != "auto" and language not in self._whisper.supported_languages:
             raise ModelUnavailable(f"The model {self.model.name} does not know the language {language!r}")
-        return _Job(self._whisper, self.model.name, self.workers, tracks, language, tell, running).run()
+        return _Job(self._whisper, self.model.name, self.workers, tracks, language, tell, gate).run()
 
 
 class _Job:
@@ -134,13 +141,13 @@ class _Job:
         tracks: Sequence[Track],
         language: str,
         tell: Callable[[Progress], None],
-        running: threading.Event,
+        gate: Gate,
     ) -> None:
         self._whisper = whisper
         self._model = model
         self._workers = workers
         self._tracks = tracks
-        self._running = running
+        self._gate = gate
         self._language: _Language | None = None if language == "auto" else _Language(language, 1.0)
         self._decoder: Decoder | None = None
         self._lock = threading.Lock()
@@ -152,7 +159,7 @@ class _Job:
         self._speech_samples = 0
         lengths = [audio.probe(track.path).duration for track in tracks]
         total = None if None in lengths else sum(length or 0.0 for length in lengths)
-        self._meter = _Meter(total or None, model, tell)
+        self._meter = _Meter(total or None, model, tell, gate)
 
     def run(self) -> Transcription:
         self._meter.add(0.0)
@@ -223,8 +230,8 @@ class _Job:
         return _Language(code, probability)
 
     def _decode(self, batch: Sequence[_Timed], label: str | None, decoder: Decoder) -> list[Segment]:
-        self._running.wait()
-        results = decoder.decode([timed.window.samples for timed in batch])
+        with self._gate:
+            results = decoder.decode([timed.window.samples for timed in batch])
         segments: list[Segment] = []
         for timed, decoded in zip(batch, results, strict=True):
             self._covered(decoded)

@@ -1,6 +1,6 @@
 """The engine's process: reads requests from stdin, one at a time does what they ask, and writes messages to stdout.
 
-The main thread only reads, so that pause, resume and the end of stdin are seen in the middle of a job. When stdin ends,
+The main thread only reads, so that a new pace and the end of stdin are seen in the middle of a job. When stdin ends,
 the daemon is gone or wants no more: the process ends at once, whatever it is doing. Probing and encoding load FFmpeg
 alone; the speech libraries are loaded by the first transcription.
 """
@@ -16,20 +16,20 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO
 
+from panotti_daemon.engine.gate import Gate
 from panotti_daemon.engine.messages import (
     Done,
     EncodeRequest,
     ErrorKind,
     Failed,
     Line,
-    PauseRequest,
+    PaceRequest,
     Probed,
     ProbeRequest,
     Progress,
     Progressed,
     Ready,
     Request,
-    ResumeRequest,
     Stage,
     TranscribeRequest,
     parse_request,
@@ -52,17 +52,14 @@ class Worker:
 
     def __init__(self, send: Callable[[Line], None]) -> None:
         self._send = send
-        self._running = threading.Event()
-        self._running.set()
+        self._gate = Gate()
         self._requests: SimpleQueue[ProbeRequest | TranscribeRequest | EncodeRequest] = SimpleQueue()
         self._transcriber: Transcriber | None = None
 
     def take(self, request: Request) -> None:
         match request:
-            case PauseRequest():
-                self._running.clear()
-            case ResumeRequest():
-                self._running.set()
+            case PaceRequest():
+                self._gate.keep(request.pace)
             case _:
                 self._requests.put(request)
 
@@ -122,7 +119,7 @@ class Worker:
         if transcriber is None or (transcriber.model, transcriber.workers) != (model, workers):
             self._transcriber = transcriber = None  # the old one gives its memory back before the new one takes some
             self._transcriber = transcriber = Transcriber(model, workers)
-        return transcriber.transcribe(request.tracks, request.language, tell, self._running)
+        return transcriber.transcribe(request.tracks, request.language, tell, self._gate)
 
 
 def _step_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -32,12 +33,12 @@ def place(made: Path, target: Path, *, replace: bool = False) -> Path:
     if is_taken and not replace:
         raise PluginRefused(f"{target} is there already.")
     try:
-        if is_taken:
-            target.rename(before)
         try:
-            made.rename(target)
-        except OSError:
             if is_taken:
+                target.rename(before)
+            made.rename(target)
+        except BaseException:  # Ctrl-C, too: what is left in the stage is deleted
+            if os.path.lexists(before) and not os.path.lexists(target):
                 before.rename(target)
             raise
     except OSError as error:

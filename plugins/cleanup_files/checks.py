@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
+from itertools import combinations
 from pathlib import Path
+from unicodedata import normalize
 
 from panotti_daemon.core.plugins import FinishedFile, Library, PermanentError
 
@@ -21,7 +23,7 @@ def look(file: FinishedFile, library: Library, protect: Iterable[str] = ()) -> I
     """Everything but its content, which takes long to read. Raises Refused."""
     path = file.path
     for pattern in protect:
-        if fnmatch(path.name, pattern) or fnmatch(_below(path, file.folder), pattern):
+        if _is_protected(path, library.roots, pattern):
             raise Refused(f"it is protected: {pattern}")
     try:
         status = path.lstat()
@@ -67,5 +69,15 @@ def _check_place(path: Path, roots: Iterable[Path]) -> None:
         raise Refused("it is reached through a link")
 
 
-def _below(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+def _is_protected(path: Path, roots: Iterable[Path], pattern: str) -> bool:
+    """By any part of its path below the outermost root: what fits a folder protects all that is in it."""
+    above = min((root for root in roots if path.is_relative_to(root)), key=lambda root: len(root.parts), default=None)
+    parts = path.relative_to(above).parts if above else path.parts[1:]
+    wanted = _as_compared(pattern).strip("/")
+    spans = combinations(range(len(parts) + 1), 2)
+    return any(fnmatchcase(_as_compared("/".join(parts[start:end])), wanted) for start, end in spans)
+
+
+def _as_compared(name: str) -> str:
+    """Accents are spelled in two ways, by systems and by keyboards."""
+    return normalize("NFC", name).casefold()

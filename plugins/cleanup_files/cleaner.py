@@ -9,15 +9,31 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from panotti_daemon.core.plugins import Context, MediaError, PanottiError
 
 from .checks import Refused, look_into
 from .journal import Entry, Journal, Step
-from .moves import Identity, copy, disk_of, free_name, hidden_name, identity, in_words, is_taken, place, sync
+from .moves import (
+    Identity,
+    copy,
+    disk_of,
+    fitting,
+    free_name,
+    hidden_name,
+    identity,
+    in_words,
+    is_away,
+    is_taken,
+    mount_point,
+    place,
+    sync,
+)
 from .policy import ENCODED, TO_ARCHIVE, Action, Due
 from .trash import remove_info, spot_for, write_info
 
@@ -25,33 +41,44 @@ T = TypeVar("T")
 
 
 class Cleaner:
-    """`stopped` says whether to break off soon: what is under way is then set right later."""
+    """`archives` says where the disk of each is mounted; `stopped`, whether to break off soon."""
 
-    def __init__(self, context: Context, journal: Journal, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self, context: Context, journal: Journal, archives: Mapping[Path, Path], stopped: Callable[[], bool]
+    ) -> None:
         self._context = context
         self._library = context.library
         self._journal = journal
+        self._archives = archives
         self._stopped = stopped
 
-    async def clean(self, due: Due, run: int | None = None) -> Entry:
-        """Raises Refused where nothing was done. What cannot be re-encoded is archived as it is."""
+    async def look(self, due: Due) -> Identity:
+        """Reads the whole file. Raises Refused for one that may not be touched."""
         try:
-            found = await _in_thread(look_into, due.file, self._library, due.policy.protect)
-            entry = await _in_thread(self._plan, due, run)
-            await self._journal.write(entry)
+            return await _in_thread(look_into, due.file, self._library, due.policy.protect)
         except InterruptedError:
             raise
         except OSError as error:
             raise _refusal(error) from error
+
+    async def clean(self, due: Due, found: Identity, run: int | None = None) -> Entry:
+        """The file that was found there. Raises Refused where nothing was done. What cannot be re-encoded is archived
+        as it is."""
         try:
-            return await self._carry_out(entry, found)
-        except InterruptedError:
+            entry = await self._journal.write(await _in_thread(self._plan, due, run))
+        except OSError as error:
+            raise _refusal(error) from error
+        try:
+            entry = await self._prepare(entry)
+            return await _to_its_end(self._carry_out(entry, found))
+        except (InterruptedError, asyncio.CancelledError):
+            await self._back_out(entry)
             raise
         except MediaError as error:
             await self.set_right(entry)
             policy = due.policy.model_copy(update={"action": Action.ARCHIVE})
             why = f"{due.why}; not as {due.policy.action.value}, for {error.message}"
-            return await self.clean(Due(due.file, policy, why), run)
+            return await self.clean(Due(due.file, policy, why), found, run)
         except (OSError, PanottiError) as error:
             if done := await self.set_right(entry):
                 return done
@@ -70,7 +97,8 @@ class Cleaner:
                 assert entry.kept
                 await self._copy(entry.kept, copying, entry.file.content_hash)
             await _in_thread(self._put_back, entry, found)
-        except InterruptedError:
+        except (InterruptedError, asyncio.CancelledError):
+            await self._back_out(entry)
             raise
         except (OSError, PanottiError) as error:
             if entry.step is Step.UNDOING and (undone := await self.set_right(entry)):
@@ -81,6 +109,7 @@ class Cleaner:
     async def set_right(self, entry: Entry) -> Entry | None:
         """What was broken off is completed where the recording has arrived already, and returned; else it is as if it
         had not been begun. Raises OSError where neither can be done now."""
+        entry = self._journal.newest(entry)
         if entry.step is Step.UNDOING:
             if await _in_thread(self._finish_undo, entry):
                 return await self._is_undone(entry)
@@ -92,6 +121,11 @@ class Cleaner:
             await self._library.unarchive(entry.archived)
         await self._journal.strike(entry)
         return None
+
+    async def _back_out(self, entry: Entry) -> None:
+        """For a plugin that is switched off may have no next start; after a crash, that sets it right."""
+        if self._journal.newest(entry).step in (Step.DOING, Step.UNDOING):
+            await _to_its_end(self.set_right(entry))
 
     def _plan(self, due: Due, run: int | None) -> Entry:
         """Every name is chosen here."""
@@ -105,12 +139,13 @@ class Cleaner:
             file=file,
             why=due.why,
             claimed=hidden_name(file.path.parent, file.path.suffix),
+            mount=mount_point(file.path.parent),
         )
         names: dict[str, Path | None] = {}
         if policy.action in TO_ARCHIVE:
-            target = _place_in_archive(due)
+            target = self._place_in_archive(due)
             if policy.action in ENCODED:
-                encoded = free_name(_with_suffix(target, f".{policy.action.value}"))
+                encoded = free_name(fitting(_with_suffix(target, f".{policy.action.value}")))
                 names |= {"encoded": encoded, "encoding": hidden_name(target.parent, encoded.suffix)}
             else:
                 names["kept"] = free_name(target)
@@ -122,7 +157,21 @@ class Cleaner:
             names["copying"] = hidden_name(kept.parent, file.path.suffix)
         return entry.model_copy(update=names)
 
-    async def _carry_out(self, entry: Entry, found: Identity) -> Entry:
+    def _place_in_archive(self, due: Due) -> Path:
+        """Below the archive as it stands below its watched folder."""
+        file, archive = due.file, due.policy.archive
+        assert archive
+        if not archive.is_dir() or mount_point(archive) != self._archives.get(archive):
+            raise Refused(f"the archive {archive} is not there: make that folder, or connect its drive")
+        place = file.path.relative_to(file.folder) if file.path.is_relative_to(file.folder) else Path(file.path.name)
+        target = archive / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if due.policy.action is Action.ARCHIVE and target.parent.samefile(file.path.parent):
+            raise Refused("it stands in its archive already")
+        return target
+
+    async def _prepare(self, entry: Entry) -> Entry:
+        """What takes long, and touches nothing that was there."""
         file = entry.file
         if entry.encoding:
             assert entry.action in ENCODED
@@ -132,10 +181,16 @@ class Cleaner:
             entry = await self._journal.write(entry.model_copy(update={"encoded_hash": encoded_hash}))
         if entry.copying:
             await self._copy(file.path, entry.copying, file.content_hash)
+        return entry
+
+    async def _carry_out(self, entry: Entry, found: Identity) -> Entry:
         await _in_thread(self._claim, entry, found)
+        entry = await self._journal.write(entry.model_copy(update={"is_claimed": True}))
+        if reason := await self._library.doubt(entry.file):  # its transcripts may have gone while it was read
+            raise Refused(reason)
         if entry.archived:
             size = await _in_thread(self._seal, entry)
-            await self._library.archive(entry.archived, size, file.mtime_ns, file)
+            await self._library.archive(entry.archived, size, entry.file.mtime_ns, entry.file)
         await _in_thread(self._put_away, entry)
         return await self._is_done(entry)
 
@@ -146,13 +201,18 @@ class Cleaner:
 
     def _claim(self, entry: Entry, found: Identity) -> None:
         """From here on nothing that happens to its old name can hit the file that was looked at."""
+        if identity(entry.file.path) != found:
+            raise Refused("it changed just now")
         entry.file.path.rename(entry.claimed)
-        if identity(entry.claimed) != found or self._library.is_being_written(entry.claimed):
+        if not found.is_renamed(identity(entry.claimed)) or self._library.is_being_written(entry.claimed):
             raise Refused("it changed just now")
 
     def _seal(self, entry: Entry) -> int:
-        """Gives what comes into the archive the time of the original; its size."""
+        """Gives what comes into the archive the time and the permissions of the original; its size."""
         ready = entry.encoding or entry.copying or entry.claimed
+        if entry.encoding:
+            with suppress(OSError):  # FAT knows no permissions
+                shutil.copymode(entry.claimed, entry.encoding)
         os.utime(ready, ns=(entry.file.mtime_ns, entry.file.mtime_ns))
         return ready.stat().st_size
 
@@ -171,26 +231,35 @@ class Cleaner:
 
     def _finish(self, entry: Entry) -> bool:
         """After it was broken off: whether it came to pass. If not, everything is as it was before."""
+        folder = entry.claimed.parent
+        if is_away(folder, entry.mount):
+            raise FileNotFoundError(errno.ENOENT, "", str(folder))
+        has_arrived = self._has_arrived(entry)
         if is_taken(entry.claimed):
-            has_arrived = entry.kept is not None and self._holds(entry.kept, entry.file.content_hash)
-            if has_arrived and not (entry.encoded and not self._holds(entry.encoded, entry.encoded_hash)):
+            if has_arrived:
                 entry.claimed.unlink()
-                sync(entry.file.path.parent)
             else:
                 place(entry.claimed, free_name(entry.file.path))
-                has_arrived = False
-        elif self._is_in_its_place(entry):
-            has_arrived = False
-        else:
-            has_arrived = entry.kept is None or self._holds(entry.kept, entry.file.content_hash)
-            if entry.kept and not has_arrived and not entry.kept.parent.is_dir():
-                raise FileNotFoundError(errno.ENOENT, "", str(entry.kept.parent))
-        if not has_arrived and entry.encoded and self._holds(entry.encoded, entry.encoded_hash):
-            entry.encoded.unlink()
+            sync(folder)
         if not has_arrived:
+            if entry.encoded and self._holds(entry.encoded, entry.encoded_hash):
+                entry.encoded.unlink()
             _remove_info(entry)
         _remove(entry.encoding, entry.copying)
         return has_arrived
+
+    def _has_arrived(self, entry: Entry) -> bool:
+        if entry.kept is None:
+            return entry.is_claimed and not is_taken(entry.claimed)
+        if self._holds(entry.kept, entry.file.content_hash):
+            return True
+        if is_taken(entry.claimed) or self._is_in_its_place(entry):
+            return False
+        if entry.encoded and self._holds(entry.encoded, entry.encoded_hash):
+            return True  # the trash was emptied since: this is all that is left of the recording
+        if not entry.kept.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "", str(entry.kept.parent))
+        return False
 
     def _is_in_its_place(self, entry: Entry) -> bool:
         found = identity(entry.file.path)
@@ -199,7 +268,7 @@ class Cleaner:
     def _look_at_kept(self, entry: Entry) -> Identity:
         if entry.kept is None:
             raise Refused(f"{entry.file.path} was deleted, and that cannot be undone")
-        if not entry.file.folder.is_dir():
+        if is_away(entry.file.folder, entry.mount):
             raise Refused(f"{entry.file.folder} is not there; is its drive connected?")
         found = identity(entry.kept)
         if found is None:
@@ -253,17 +322,6 @@ class Cleaner:
             return self._library.content_hash(file)
 
 
-def _place_in_archive(due: Due) -> Path:
-    """Below the archive as it stands below its watched folder."""
-    file, archive = due.file, due.policy.archive
-    assert archive
-    if not archive.is_dir():
-        raise Refused(f"the archive {archive} is not there: make that folder, or connect its drive")
-    target = archive / (file.path.relative_to(file.folder) if file.path.is_relative_to(file.folder) else file.path.name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target
-
-
 def _with_suffix(path: Path, suffix: str) -> Path:
     """In place of its own; `2025.01.21` and `01.21-call` have none."""
     has_one = path.suffix[1:].isalnum() and not path.suffix[1:].isdigit()
@@ -300,10 +358,16 @@ def _refusal(error: OSError | PanottiError) -> Refused:
 
 
 async def _in_thread(call: Callable[..., T], *arguments: object) -> T:
-    """To its end, even if the caller is cancelled meanwhile: nobody may look at the files while it still moves them."""
-    work = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
+    return await _to_its_end(asyncio.to_thread(call, *arguments))
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Even if the caller is cancelled meanwhile: nobody may look at the files while they are still moved."""
+    task = asyncio.ensure_future(work)
     try:
-        return await asyncio.shield(work)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([work])
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # looked at; the journal says what is left to do
         raise

@@ -37,6 +37,10 @@ class Entry(BaseModel):
     step: Step = Step.DOING
     claimed: Path
     """Beside the file: the name that it has while it is on its way, so that nothing else can take its place."""
+    is_claimed: bool = False
+    """It had that name."""
+    mount: Path
+    """Where the file's disk is mounted."""
     kept: Path | None = None
     """Where the original goes; None: it is deleted."""
     info: Path | None = None
@@ -106,6 +110,10 @@ class Journal:
     def at(self, *steps: Step) -> list[Entry]:
         """The oldest first."""
         return [entry for entry in self._entries.values() if entry.step in steps]
+
+    def newest(self, entry: Entry) -> Entry:
+        """As it was written last."""
+        return self._entries[entry.number]
 
     async def write(self, entry: Entry) -> Entry:
         await self._plugin.update_state(_key(entry), entry.model_dump(mode="json"))

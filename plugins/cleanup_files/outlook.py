@@ -14,7 +14,7 @@ from panotti_daemon.core.plugins import Context, FinishedFile
 from .checks import Refused, look
 from .journal import Journal, Step
 from .moves import disk_of, identity
-from .policy import Action, Choice, Config, Policy, Scope, choose
+from .policy import Action, Choice, Config, Policy, Scope, choose, nearest
 
 NO_LIMIT = 2**63
 """Of room, where a disk is not there."""
@@ -29,18 +29,14 @@ class Memory:
 
     finished: Mapping[str, datetime]
     """When it heard that a transcript was finished."""
-    since: Mapping[str, datetime]
-    """When each policy began, by its folder; that of the default is the empty one."""
+    since: Mapping[Path | None, datetime]
+    """Since when a folder's recordings have had the action that they have: for each folder that ever had a policy of
+    its own; None: for all others."""
 
-    def has_seen(self, file: FinishedFile, config: Config) -> bool:
-        place, policy = config.of(file)
+    def has_seen(self, file: FinishedFile) -> bool:
         heard = self.finished.get(file.transcript_id)
-        began = self.since.get(key_of(place, policy, config))
+        began = self.since.get(nearest(file.path, [folder for folder in self.since if folder]))
         return heard is not None and began is not None and heard >= began
-
-
-def key_of(place: Path, policy: Policy, config: Config) -> str:
-    return str(place) if config.folders.get(place) is policy else ""
 
 
 class Outlook:
@@ -75,6 +71,10 @@ class Outlook:
 
     async def refusal(self, file: FinishedFile, policy: Policy) -> str | None:
         """Why the file may not be touched now, whatever is due."""
+        if file.no_speech and file.incomplete:
+            return "it is incomplete, and no speech was found in what is there"
+        if file.no_speech and policy.action is Action.DELETE:
+            return "no speech was found in it: what nobody has read is not deleted for ever"
         try:
             await asyncio.to_thread(look, file, self._context.library, policy.protect)
         except Refused as refused:
@@ -87,7 +87,7 @@ class Outlook:
         for file in files:
             if file.content_hash in taken_back:
                 spared[file.path] = TAKEN_BACK
-            elif not self._config.include_earlier and not self._memory.has_seen(file, self._config):
+            elif not self._config.include_earlier and not self._memory.has_seen(file):
                 spared[file.path] = EARLIER
         return spared
 

@@ -4,8 +4,11 @@ their transcripts are whole, and so that it can be taken back."""
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,9 @@ from . import policy
 from .checks import Refused
 from .cleaner import Cleaner
 from .journal import Entry, Journal, Step
-from .moves import in_words
+from .moves import Identity, in_words, mount_point
 from .outlook import Memory, Outlook
-from .policy import Action, Choice, Left, as_dict
+from .policy import Choice, Due, Left, as_dict
 
 LOOK_SECONDS = 3600.0
 TOGETHER_SECONDS = 5.0
@@ -52,7 +55,7 @@ class Plugin(PluginBase):
         self._looks: set[asyncio.Task[dict[str, Any]]] = set()
         self._troubles: list[str] = []
         await self._remember_beginnings()
-        await self._make_archives()
+        await self._archives()
         self._timer = asyncio.create_task(self._look_now_and_then(), name="cleanup")
 
     async def handle(self, event: Event) -> list[Event]:
@@ -62,7 +65,7 @@ class Plugin(PluginBase):
         done = event.read(TranscriptionCompleted)
         transcript_id = done.context.metadata.get("transcript_id")
         if transcript_id and done.transcription.status != "restored":
-            await self.update_state(f"{HEARD}{transcript_id}", self.context.clock.now().isoformat())
+            await self.update_state(f"{HEARD}{transcript_id}", event.created_at.isoformat())
             self._wake.set()
         return []
 
@@ -116,25 +119,21 @@ class Plugin(PluginBase):
     async def _look(self, *, include_earlier: bool) -> dict[str, Any]:
         async with self.context.library.lock:
             journal = await Journal.read(self)
-            cleaner = Cleaner(self.context, journal, lambda: self._is_stopping)
+            cleaner = await self._cleaner(journal)
             self._troubles = await self._set_right(journal, cleaner)
+            await self._tell(journal)
             outlook = await self._outlook(journal)
             choice = await outlook.choose(include_earlier=include_earlier)
             done: list[Entry] = []
             refused: list[Left] = []
-            for due in choice.due:
+            for _, tracks in groupby(choice.due, lambda due: due.file.transcript_id):
                 if self._is_stopping:
                     break
                 try:
-                    if reason := await outlook.refusal(due.file, due.policy):
-                        raise Refused(reason)
-                    done.append(await cleaner.clean(due, done[0].run if done else None))
+                    refused += await self._clean(list(tracks), outlook, cleaner, done)
                 except InterruptedError:
                     break
-                except (OSError, PanottiError) as error:
-                    refused.append(Left(due.file, _words(error)))
-                    self.context.log.warning("not cleaned up", path=str(due.file.path), reason=_words(error))
-            await self._tell(journal)
+                await self._tell(journal)
             await self._drop_what_is_gone()
         self._troubles += [f"{left.file.path}: {left.reason}" for left in refused]
         return {
@@ -143,6 +142,27 @@ class Plugin(PluginBase):
             "left": as_dict(choice)["left"],
         }
 
+    async def _clean(self, tracks: list[Due], outlook: Outlook, cleaner: Cleaner, done: list[Entry]) -> list[Left]:
+        """All tracks of a recording are looked at before the first is touched. Returns which are not cleaned up."""
+        looked_at: dict[Path, Identity] = {}
+        before = len(done)
+        due = tracks[0]
+        try:
+            for due in tracks:
+                if reason := await outlook.refusal(due.file, due.policy):
+                    raise Refused(reason)
+                looked_at[due.file.path] = await cleaner.look(due)
+            for due in tracks:
+                done.append(await cleaner.clean(due, looked_at[due.file.path], done[0].run if done else None))
+        except InterruptedError:
+            raise
+        except (OSError, PanottiError) as error:
+            reason = _words(error)
+            self.context.log.warning("not cleaned up", path=str(due.file.path), reason=reason)
+            left = tracks[len(done) - before :]
+            return [Left(each.file, reason if each is due else f"another track: {reason}") for each in left]
+        return []
+
     async def _plan(self, *, include_earlier: bool) -> dict[str, Any]:
         outlook = await self._outlook(await Journal.read(self))
         return as_dict(await outlook.choose(include_earlier=include_earlier))
@@ -150,7 +170,7 @@ class Plugin(PluginBase):
     async def _undo(self, what: str) -> dict[str, Any]:
         async with self.context.library.lock:
             journal = await Journal.read(self)
-            cleaner = Cleaner(self.context, journal, lambda: self._is_stopping)
+            cleaner = await self._cleaner(journal)
             done: list[Entry] = []
             refused: list[dict[str, str]] = []
             for entry in _meant(journal, what):
@@ -172,18 +192,24 @@ class Plugin(PluginBase):
         return waiting
 
     async def _tell(self, journal: Journal) -> None:
-        untold = [entry for entry in journal.at(Step.DONE) if not entry.is_told]
-        if not untold:
-            return
-        payload = CleanupCompleted(
-            files=[entry.as_cleaned for entry in untold],
-            bytes_freed=sum(entry.bytes_freed for entry in untold),
-            bytes_in_trash=sum(entry.file.size for entry in untold if entry.trashed),
-        )
-        await self.publish(Event.create("cleanup_files.completed", payload, source_plugin=self.manifest.name))
-        for entry in untold:
-            await journal.write(entry.model_copy(update={"is_told": True}))
-            self.context.log.info("cleaned up", path=str(entry.file.path), action=entry.action.value)
+        """Of each recording in an event of its own correlation, so that it goes with all else when it is forgotten."""
+        untold: dict[str, list[Entry]] = defaultdict(list)
+        for entry in journal.at(Step.DONE):
+            if not entry.is_told:
+                untold[entry.file.recording_id].append(entry)
+        for recording_id, entries in untold.items():
+            payload = CleanupCompleted(
+                files=[entry.as_cleaned for entry in entries],
+                bytes_freed=sum(entry.bytes_freed for entry in entries),
+                bytes_in_trash=sum(entry.file.size for entry in entries if entry.trashed),
+            )
+            source = self.manifest.name
+            await self.publish(
+                Event.create("cleanup_files.completed", payload, correlation_id=recording_id, source_plugin=source)
+            )
+            for entry in entries:
+                await journal.write(entry.model_copy(update={"is_told": True}))
+                self.context.log.info("cleaned up", path=str(entry.file.path), action=entry.action.value)
 
     async def _forget(self, event: Event) -> None:
         """Of what was forgotten, the journal keeps nothing either; its files stay where they are."""
@@ -193,6 +219,7 @@ class Plugin(PluginBase):
             await asyncio.sleep(TOGETHER_SECONDS)
         async with self.context.library.lock:
             journal = await Journal.read(self)
+            await self._set_right(journal, await self._cleaner(journal))
             for entry in journal.at(Step.DONE, Step.UNDONE):
                 if entry.file.recording_id == forgotten.recording_id:
                     await journal.strike(entry)
@@ -206,37 +233,52 @@ class Plugin(PluginBase):
             if key.removeprefix(HEARD) not in there and datetime.fromisoformat(at) < yesterday:
                 await self.delete_state(key)
 
+    async def _cleaner(self, journal: Journal) -> Cleaner:
+        return Cleaner(self.context, journal, await self._archives(), lambda: self._is_stopping)
+
     async def _outlook(self, journal: Journal) -> Outlook:
         heard = await self.list_state(HEARD)
         finished = {key.removeprefix(HEARD): datetime.fromisoformat(at) for key, at in heard.items()}
-        since = {key: datetime.fromisoformat(began["at"]) for key, began in (await self.get_state(SINCE, {})).items()}
+        began = await self.get_state(SINCE, {})
+        since = {Path(key) if key else None: datetime.fromisoformat(value["at"]) for key, value in began.items()}
         return Outlook(self.context, self.config, journal, Memory(finished, since))
 
     async def _remember_beginnings(self) -> None:
-        """A policy that is new, or does something else than before, begins now."""
+        """Where the action is another than before, it begins now; also where a folder's policy was taken away."""
         stored = await self.get_state(SINCE, {})
-        policies = {"": self.config.default, **{str(path): p for path, p in self.config.folders.items()}}
+        folders = {*stored, *map(str, self.config.folders)} - {""}
+        actions = {folder: self.config.at(Path(folder)).action.value for folder in sorted(folders)}
+        actions[""] = self.config.default.action.value
         now = self.context.clock.now().isoformat()
         since = {
-            key: stored[key]
-            if stored.get(key, {}).get("action") == p.action.value
-            else {"action": p.action.value, "at": now}
-            for key, p in policies.items()
-            if p.action is not Action.KEEP
+            folder: stored[folder] if stored.get(folder, {}).get("action") == action else {"action": action, "at": now}
+            for folder, action in actions.items()
         }
         if since != stored:
             await self.update_state(SINCE, since)
 
-    async def _make_archives(self) -> None:
-        """Each once: one that is missing later is a drive that is not connected."""
+    async def _archives(self) -> dict[Path, Path]:
+        """Where the disk of each is mounted. Each is made once: one that is missing later is a drive that is not
+        connected, and so is one that is on the disk around its mount point."""
         policies = (self.config.default, *self.config.folders.values())
-        wanted = {str(policy.archive) for policy in policies if policy.archive}
-        made = set(await self.get_state(ARCHIVES, []))
-        for archive in sorted(wanted - made):
-            with suppress(OSError):
-                await asyncio.to_thread(Path(archive).mkdir, parents=True, exist_ok=True)
-                made.add(archive)
-        await self.update_state(ARCHIVES, sorted(made & wanted))
+        wanted = {policy.archive for policy in policies if policy.archive}
+        stored = {Path(archive): Path(mount) for archive, mount in (await self.get_state(ARCHIVES, {})).items()}
+        found = await asyncio.to_thread(_mount_points, wanted, stored)
+        if found != stored:
+            await self.update_state(ARCHIVES, {str(archive): str(mount) for archive, mount in found.items()})
+        return found
+
+
+def _mount_points(archives: set[Path], known: Mapping[Path, Path]) -> dict[Path, Path]:
+    found = {archive: mount for archive, mount in known.items() if archive in archives}
+    for archive in sorted(archives):
+        with suppress(OSError):
+            if archive not in known:
+                archive.mkdir(parents=True, exist_ok=True)
+            mount = mount_point(archive)
+            if archive not in known or mount.is_relative_to(known[archive]):
+                found[archive] = mount
+    return found
 
 
 def _meant(journal: Journal, what: str) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from unicodedata import normalize
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -38,7 +40,7 @@ def _folder(value: object) -> object:
     path = Path(value).expanduser()
     if not path.is_absolute():
         raise ValueError("must be an absolute path, or begin with ~")
-    return path
+    return Path(os.path.normpath(path))
 
 
 def _bytes(value: object) -> object:
@@ -88,9 +90,23 @@ class Config(BaseModel):
 
     def of(self, file: FinishedFile) -> tuple[Path, Policy]:
         """Where the policy of a file begins, and the policy: that of the nearest folder above it."""
-        above = [folder for folder in self.folders if file.path.is_relative_to(folder)]
-        nearest = max(above, key=lambda folder: len(folder.parts), default=None)
-        return (file.folder, self.default) if nearest is None else (nearest, self.folders[nearest])
+        place = nearest(file.path, self.folders)
+        return place or file.folder, self.at(file.path)
+
+    def at(self, path: Path) -> Policy:
+        place = nearest(path, self.folders)
+        return self.folders[place] if place else self.default
+
+
+def nearest(path: Path, folders: Iterable[Path]) -> Path | None:
+    """Of the folders that it is in, or is; accents may be spelled in either way."""
+    spelled = _composed(path)
+    above = (folder for folder in folders if spelled.is_relative_to(_composed(folder)))
+    return max(above, key=lambda folder: len(folder.parts), default=None)
+
+
+def _composed(path: Path) -> Path:
+    return Path(normalize("NFC", str(path)))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from urllib.parse import quote
 
 from panotti_daemon.core.plugins import Unavailable
 
-from .moves import disk_of, free_name, is_taken
+from .moves import NAME_BYTES, disk_of, fitting, free_name, is_taken, mount_point
+
+INFO = ".trashinfo"
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,16 @@ def spot_for(path: Path, holding: Path) -> Spot:
         holding.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Spot(free_name(holding / path.name))
     is_home = disk_of(_home()) == path.parent.stat().st_dev
-    trash = _home() if is_home else _of_volume(_mount_point(path.parent))
+    trash = _home() if is_home else _of_volume(mount_point(path.parent))
     try:
         for folder in (trash, trash / "files", trash / "info"):
             folder.mkdir(parents=is_home, exist_ok=True, mode=0o700)
+            if folder.is_symlink() and not is_home:
+                raise Unavailable(f"there is no trash on its disk ({folder} is a link, and may be anybody's)")
     except OSError as error:
         raise Unavailable(f"there is no trash on its disk ({trash}: {error.strerror})") from error
-    file = free_name(trash / "files" / path.name, lambda name: is_taken(name) or is_taken(_info_of(name)))
+    wanted = fitting(trash / "files" / path.name, NAME_BYTES - len(INFO))
+    file = free_name(wanted, lambda name: is_taken(name) or is_taken(_info_of(name)))
     return Spot(file, _info_of(file))
 
 
@@ -60,7 +65,7 @@ def remove_info(info: Path, original: Path, at: datetime) -> None:
 def _told(info: Path, original: Path, at: datetime) -> str:
     path = original.parent.resolve() / original.name
     if not info.is_relative_to(_home()):
-        path = path.relative_to(_mount_point(path.parent))
+        path = path.relative_to(mount_point(path.parent))
     return f"[Trash Info]\nPath={quote(str(path))}\nDeletionDate={at.astimezone():%Y-%m-%dT%H:%M:%S}\n"
 
 
@@ -69,12 +74,7 @@ def _home() -> Path:
 
 
 def _info_of(file: Path) -> Path:
-    return file.parents[1] / "info" / f"{file.name}.trashinfo"
-
-
-def _mount_point(folder: Path) -> Path:
-    real = folder.resolve()
-    return next(level for level in (real, *real.parents) if level.is_mount())
+    return file.parents[1] / "info" / f"{file.name}{INFO}"
 
 
 def _of_volume(top: Path) -> Path:

@@ -8,22 +8,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator
 
-from panotti_daemon.core.plugins import BaseModel, ConfigDict, Event, Field, Health, NotificationCompleted, PluginBase
+from panotti_daemon.core.plugins import (
+    BaseModel,
+    ConfigDict,
+    Event,
+    Field,
+    Health,
+    Hours,
+    NotificationCompleted,
+    PluginBase,
+    checked_hours,
+)
 
 from .errors import NoDesktop, NoServer
 from .news import WELCOME, Deed, Kind, News, folded, news_of, subject_of
-from .quiet_hours import QuietHours, checked_hours
 from .server import Memory, Server
 
 T = TypeVar("T")
 
 Status = Literal["accepted by the server", "no server"]
 
+RECALL_SECONDS = 1.0
 QUIET_CHECK_SECONDS = 60.0
 """The end of the quiet hours is looked for so often: the machine may sleep, or its clock be set."""
 MOST_SHOWN = 100
@@ -72,7 +83,7 @@ class Plugin(PluginBase):
 
     async def initialize(self) -> None:
         self._server = Server(self.context.resources / "icons" / "panotti.png", self._clicked, self._dismissed)
-        self._quiet = QuietHours.parse(self.config.quiet_hours) if self.config.quiet_hours else None
+        self._quiet = Hours.parse(self.config.quiet_hours) if self.config.quiet_hours else None
         self._waiting: list[tuple[News, asyncio.Future[Told]]] = []
         self._last_told = float("-inf")
         self._shown: dict[str, Shown] = {}
@@ -82,6 +93,10 @@ class Plugin(PluginBase):
         self._recalled = asyncio.Event()
         self._holding = asyncio.Event()
         self._start(self._begin())
+        # a click on what an earlier process has shown should find somebody from the start; a bus that hangs may not
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RECALL_SECONDS):
+                await self._recalled.wait()
 
     async def handle(self, event: Event) -> list[Event]:
         await self._recalled.wait()

@@ -156,6 +156,8 @@ def test_a_recording_is_drawn_and_replayed_without_being_decoded_again(daemon: P
         (4, "filer: done"),
         (5, "filer.filed"),
     ]
+    correlation = {event["correlation_id"] for event in facts(daemon, "list", "--correlation", talk)["items"]}
+    assert correlation == {daemon.explain(talk).recording_id}
     plan = facts(daemon, "replay", talk, "--dry-run")
     assert (plan["events"], plan["deliveries"], plan["on_their_way"]) == (2, {"transcription_local": 1, "filer": 1}, 0)
     assert "--yes" in complaint(daemon, "replay", talk)

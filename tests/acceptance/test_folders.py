@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -146,6 +147,9 @@ def _states(daemon: Panotti, folders: list[Path]) -> list[str]:
 def _with_inotify(daemon: Panotti, folders: list[Path]) -> set[Path]:
     """The folders that the kernel tells the daemon of."""
     assert daemon.process
-    watches = "".join(path.read_text() for path in Path(f"/proc/{daemon.process.pid}/fdinfo").iterdir())
+    watches = ""
+    for path in Path(f"/proc/{daemon.process.pid}/fdinfo").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            watches += path.read_text()
     inodes = {int(inode, 16) for inode in re.findall(r"^inotify wd:\S+ ino:(\S+)", watches, re.MULTILINE)}
     return {folder for folder in folders if folder.stat().st_ino in inodes}

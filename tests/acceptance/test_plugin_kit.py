@@ -63,8 +63,10 @@ def test_a_running_daemon_takes_up_what_is_installed_and_lets_go_of_what_is_remo
     with panotti() as daemon:
         assert daemon.command("plugins", "install", talks, "--yes").stdout.endswith("It runs.\n")
         assert "talks" in daemon.command("plugins", "list").stdout
-        gone = f"{daemon.paths.plugins / 'talks'} is gone, and talks with it"
-        assert daemon.command("plugins", "remove", "talks", "--yes").stdout == f"talks is removed.\n{gone}\n"
+        refused = daemon.command("plugins", "remove", "talks")
+        assert refused.returncode == 1
+        assert refused.stderr.endswith("and all that is in it?” Nobody is there to answer: say --yes.\n")
+        assert daemon.command("plugins", "remove", "talks", "--yes").stdout == "talks is removed.\n"
         assert "talks" not in daemon.command("plugins", "list").stdout
         refused = daemon.command("plugins", "remove", "example", "--yes")
         assert refused.returncode == 1

@@ -38,6 +38,8 @@ SINK = """
         class Config(BaseModel):
             file: str
             word: str = "WORD"
+            nothing: int | None = None
+            parts: dict[str, list[int]] = {}
 
         async def handle(self, event):
             await asyncio.sleep(0.005)
@@ -94,7 +96,7 @@ def test_plugins_are_reloaded_and_switched_on_and_off_under_a_stream_of_events(p
         write(daemon, "sink", "import sys\nthis is no python\n")
         refused = daemon.command("plugins", "reload", "sink")
         broken = f"{daemon.paths.plugins / 'sink' / 'plugin.py'}:2: SyntaxError: invalid syntax"
-        assert (refused.returncode, refused.stderr) == (1, f"The daemon refused the request: {broken}\n")
+        assert (refused.returncode, refused.stderr) == (1, f"Panotti cannot do that: {broken}\n")
         assert daemon.status().problems == [f"The plugin sink goes on as it was: {broken}"]
         all_heard(file, range(80))
         (daemon.home / "hold").touch()
@@ -153,12 +155,16 @@ def test_what_a_command_sets_stands_beside_the_users_file_and_below_the_environm
         shown = daemon.command("plugins", "show", "sink").stdout
         assert f"word = theirs  ({daemon.paths.plugin_settings / 'sink.yaml'})" in shown
         assert f"file = {file}  ({daemon.paths.config_file})" in shown
+        assert daemon.command("plugins", "set", "sink", "parts={one: [1, 2], two: [3]}").returncode == 0
+        shown = daemon.command("plugins", "show", "sink").stdout
+        assert "\n  nothing = null  (plugin.py)\n" in shown
+        assert "\n  parts = {one: [1, 2], two: [3]}  (" in shown
         refused = daemon.command("plugins", "set", "sink", "wort=x")
         assert "plugins.sink.config.wort: there is no such key; did you mean word?" in refused.stderr
         refused = daemon.command("plugins", "disable", "source")
         assert refused.returncode == 1
         assert "environment PANOTTI_PLUGINS__SOURCE__ENABLED says otherwise" in refused.stderr
-        assert daemon.command("plugins", "set", "sink", "word", "--unset").returncode == 0
+        assert daemon.command("plugins", "set", "sink", "word", "parts", "--unset").returncode == 0
         assert daemon.get("/plugins/sink")["config_by_command"] == {}
         unknown = daemon.command("plugins", "show", "sinc")
         assert unknown.stderr.endswith("There is no plugin sinc; did you mean sink?\n")

@@ -59,6 +59,7 @@ def test_a_click_opens_the_transcript_also_after_the_daemon_was_killed(
         async with serving(bus.address, "actions") as server:
             memo(drop / "call.wav")
             number = await shown(server, "call is transcribed")
+            await asyncio.to_thread(wait_until, lambda: statuses(daemon), "that is stored")
             daemon.kill()
             await asyncio.to_thread(daemon.start)
             await server.click(number)

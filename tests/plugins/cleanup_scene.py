@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -35,6 +35,7 @@ from panotti_daemon.testing import Services, StoppedClock, transcription
 from plugins.cleanup_files.plugin import Plugin
 
 FOLDER = bundled("plugins") / "cleanup_files"
+ACTIONS = ["archive", "flac", "opus", "trash", "delete"]
 
 
 class Media:
@@ -88,15 +89,18 @@ class Scene:
         *,
         result: Transcription | None = None,
         is_heard: bool = True,
+        incomplete: bool = False,
     ) -> Path:
         """A recording that was just transcribed."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode() * 1000 if content is None else content)
-        await self.transcribe(path, result=result, is_heard=is_heard)
+        await self.transcribe(path, result=result, is_heard=is_heard, incomplete=incomplete)
         return path
 
-    async def transcribe(self, *paths: Path, result: Transcription | None = None, is_heard: bool = True) -> None:
+    async def transcribe(
+        self, *paths: Path, result: Transcription | None = None, is_heard: bool = True, incomplete: bool = False
+    ) -> None:
         tracks = []
         seen = {path: found for path in paths if (found := look(path))}
         for number, (path, found) in enumerate(seen.items()):
@@ -122,12 +126,12 @@ class Scene:
             )
             await self.ledger.see(transaction, [Seen(path, self.folder, found) for path, found in seen.items()])
             for track in tracks:
-                settled = Settled(track.path, seen[track.path], incomplete=False)
+                settled = Settled(track.path, seen[track.path], incomplete=incomplete)
                 await self.ledger.settled(transaction, [settled], content_hash=track.content_hash)
                 await self.ledger.identified(
                     transaction,
                     track.path,
-                    FileState.DONE,
+                    FileState.DONE if result is None or result.segments else FileState.NO_SPEECH,
                     "its transcript is there",
                     recording_id=recording.id,
                     transcript_id=transcript_id,
@@ -190,6 +194,19 @@ async def scene(base: Path, **config: Any) -> AsyncIterator[Scene]:
             await s.bus.stop(grace_seconds=0)
     finally:
         await database.close()
+
+
+def play(
+    base: Path, act: Callable[[Scene], Awaitable[None]], action: str, archive: Path | None = None, **more: Any
+) -> None:
+    """In a scene whose default is this action, at once."""
+    default = {"action": action, "archive": str(archive or base / "archive"), "after_days": 0, **more}
+
+    async def played() -> None:
+        async with scene(base, default=default) as s:
+            await act(s)
+
+    asyncio.run(played())
 
 
 def census(*folders: Path) -> Counter[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -232,16 +233,22 @@ def test_what_it_hears_of_while_it_runs_is_what_it_may_touch(tmp_path: Path) -> 
     play(tmp_path, act, **archiving(tmp_path))
 
 
-def test_what_was_done_is_told_in_one_event_with_the_bytes(tmp_path: Path) -> None:
+def test_what_was_done_is_told_once_for_each_recording_with_the_bytes(tmp_path: Path) -> None:
     async def act(s: Scene) -> None:
-        await s.record("one.wav", b"x" * 100)
-        await s.record("two.wav", b"y" * 50)
+        one, two = s.folder / "one.wav", s.folder / "two.wav"
+        one.write_bytes(b"x" * 100)
+        two.write_bytes(b"y" * 50)
+        await s.transcribe(one, two)
+        s.clock.advance(1)
+        await s.record("three.wav", b"z" * 7)
+        recordings = [file.recording_id for file in await s.library.finished()]
         await s.run()
         await s.run()
         async with s.database.reading() as connection:
-            rows = await (await connection.execute("SELECT name, data FROM events")).fetchall()
-        assert [row["name"] for row in rows] == ["cleanup_files.completed"]
-        assert '"bytes_freed":150' in next(iter(rows))["data"].replace(" ", "")
+            rows = await (await connection.execute("SELECT correlation_id, data FROM events")).fetchall()
+        freed = {row["correlation_id"]: json.loads(row["data"])["bytes_freed"] for row in rows}
+        assert freed == {recordings[0]: 150, recordings[2]: 7}
+        assert len(list(rows)) == 2
 
     play(tmp_path, act, action="delete", **NOW)
 

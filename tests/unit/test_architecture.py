@@ -28,7 +28,21 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "panotti_daemon"
 DOCS = ROOT / "docs"
 
-LEAVES = {"", "choices", "clock", "errors", "explain", "ids", "logs", "loops", "paths", "process", "settings", "watchdog"}
+LEAVES = {
+    "",
+    "choices",
+    "clock",
+    "errors",
+    "explain",
+    "hours",
+    "ids",
+    "logs",
+    "loops",
+    "paths",
+    "process",
+    "settings",
+    "watchdog",
+}
 MAY_IMPORT = {
     "models": set(),
     "core.events": {"models"},
@@ -37,13 +51,25 @@ MAY_IMPORT = {
     "plugin_kit": {"core.events", "core.plugins"},
     "engine": {"models", "core.plugins"},
     "intake": {"models", "core.events", "engine"},
-    "api": {"models", "core.events", "core.plugins", "engine", "intake"},
+    "pausing": {"models", "core.events", "engine"},
+    "api": {"models", "core.events", "core.plugins", "engine", "intake", "pausing"},
     "lookout": {"models", "core.events", "intake"},
     "client": {"api.schemas", "api.plugin_schemas"},
     "desktop": {"client", "api.schemas"},
     "housekeeping": {"models", "engine", "desktop"},
     "doctor": {"models", "engine", "api", "client", "desktop"},
-    "app": {"models", "core.events", "core.plugins", "engine", "intake", "api", "desktop", "housekeeping", "lookout"},
+    "app": {
+        "models",
+        "core.events",
+        "core.plugins",
+        "engine",
+        "intake",
+        "pausing",
+        "api",
+        "desktop",
+        "housekeeping",
+        "lookout",
+    },
     "cli": {
         "models",
         "core.plugins",
@@ -62,9 +88,10 @@ MAY_IMPORT = {
 """Each part, and what of the package it may import besides itself and the leaves."""
 LEAVES_MAY_IMPORT = {
     "explain": set(),
+    "hours": {"clock"},
     "logs": {"settings"},
     "loops": {"errors"},
-    "settings": {"choices", "errors", "explain", "paths"},
+    "settings": {"choices", "errors", "explain", "hours", "paths"},
 }
 
 ENGINE_CHILD = {"engine.audio", "engine.decoder", "engine.encode", "engine.whisper", "engine.windows", "engine.worker"}

@@ -140,26 +140,37 @@ def test_a_disk_that_is_nearly_full_is_told_once_until_there_is_ample_room(
 ) -> None:
     free = shutil.disk_usage(path.parent).free
 
-    def limits(nearly_full: int, room_again: int) -> None:
-        monkeypatch.setattr(lookout, "NEARLY_FULL", nearly_full)
-        monkeypatch.setattr(lookout, "ROOM_AGAIN", room_again)
+    def nearly_full(limit: int) -> None:
+        monkeypatch.setattr(lookout, "NEARLY_FULL", limit)
+        monkeypatch.setattr(lookout, "NEARLY_FULL_PART", 1)
 
     async def act(s: Scene) -> None:
         folder = path.parent / "transcripts"
         folder.mkdir()
         looking = Watched().lookout(s, path.parent, folder, path.parent / "gone")
-        limits(2 * free, 2 * free)
+        nearly_full(2 * free)
         await looks(looking, 2)
         assert await told(s) == ["+ The disk is nearly full"]
         assert looking.full_disks[0].endswith(f"MB are left for {path.parent}. Without room, recordings have to wait.")
 
-        limits(0, 2 * free)
+        nearly_full(free * 3 // 4)
         await looks(looking, 2)
         assert len(looking.full_disks) == 1
-        limits(0, 0)
+        nearly_full(0)
         await looks(looking, 2)
         assert await told(s) == ["+ The disk is nearly full", "- The disk is nearly full"]
         assert looking.full_disks == []
+
+    play(path, act)
+
+
+def test_a_small_disk_is_not_full_for_being_small(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act(s: Scene) -> None:
+        looking = Watched().lookout(s, path.parent)
+        monkeypatch.setattr(lookout, "NEARLY_FULL", 2**60)
+        await looks(looking, 2)
+        disk = shutil.disk_usage(path.parent)
+        assert bool(looking.full_disks) is (disk.free < disk.total / 20)
 
     play(path, act)
 

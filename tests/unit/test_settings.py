@@ -142,6 +142,7 @@ IN = {"path": "/in"}
     [
         ({"rescan_second": 1}, "rescan_second: there is no such key; did you mean rescan_seconds?"),
         ({"api": {"prot": 1}}, "api.prot: there is no such key; did you mean port?"),
+        ({"watch": [{"pth": "/in"}]}, "watch[0].pth: there is no such key; did you mean path?"),
         ({"tray": {"zzz": 1}}, "tray.zzz: there is no such key; allowed: enabled"),
         ({"rescan_seconds": 1}, "rescan_seconds: must be at least 5 (it is 1)"),
         ({"rescan_seconds": "often"}, "rescan_seconds: must be a number (it is 'often')"),

@@ -38,13 +38,13 @@ async def _stream(services: Services) -> AsyncIterator[str]:
 
 @router.post("/pause", summary="Begin no further transcription until resumed, or until a time")
 async def pause(body: Pause, services: Injected) -> Status:
-    await services.control.pause(body.until)
+    await services.pausing.pause(body.until)
     return await services.board.status()
 
 
-@router.post("/resume", summary="End a pause")
+@router.post("/resume", summary="End a pause, or go on in spite of what is waited for")
 async def resume(services: Injected) -> Status:
-    await services.control.resume()
+    await services.pausing.resume()
     return await services.board.status()
 
 
@@ -55,5 +55,5 @@ async def retry(services: Injected) -> Changed:
 
 @router.post("/shutdown", status_code=202, summary="End the daemon; what is under way goes on at the next start")
 async def shutdown(services: Injected) -> Changed:
-    services.control.shut_down()
+    services.shut_down()
     return Changed(count=1)

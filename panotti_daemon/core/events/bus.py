@@ -20,7 +20,8 @@ from panotti_daemon.core.events.announcements import Announcements, Listener
 from panotti_daemon.core.events.circuit import Rest
 from panotti_daemon.core.events.handlers import Handler, Subscription, error_event
 from panotti_daemon.core.events.models import Announcement, Delivery, DeliveryState, Event
-from panotti_daemon.core.events.subscriber import Interruption, Subscriber, interrupt, withdrawn
+from panotti_daemon.core.events.runs import Interruption, interrupt
+from panotti_daemon.core.events.subscriber import Subscriber, withdrawn
 from panotti_daemon.core.events.types import EventPriority
 from panotti_daemon.models.database import Database, Transaction
 
@@ -159,12 +160,13 @@ class EventBus:
         for watcher in self._rest_watchers:
             watcher(name, rest)
 
-    def pause(self, name: str) -> None:
-        """Claims nothing more for this subscriber; what runs is not touched, and may be silent."""
-        self._subscribers[name].pause()
+    def pause(self, name: str, *, but: EventPriority | None = None) -> None:
+        """Claims nothing more for this subscriber, but for what has this priority, which what runs already makes way
+        for; else it is not touched, and may be silent."""
+        self._subscribers[name].take(but)
 
     def resume(self, name: str) -> None:
-        self._subscribers[name].resume()
+        self._subscribers[name].take(EventPriority.BACKLOG)
 
     async def publish(self, *events: Event, transaction: Transaction | None = None) -> None:
         """Stores the events, each with one delivery for every subscriber that wants it, then wakes these.
@@ -224,8 +226,13 @@ class EventBus:
         return count
 
     async def hurry(self, correlation_id: str) -> int:
-        """Puts what waits in a correlation before everything else."""
+        """Puts what waits in a correlation before everything else; what runs of it is wanted now, too."""
         async with self._database.transaction() as transaction:
+            for delivery in await persistence.of_correlation(transaction.connection, correlation_id):
+                if delivery.state is DeliveryState.RUNNING:
+                    await self.change(transaction, delivery.model_copy(update={"priority": EventPriority.NOW}))
+            for subscriber in self._subscribers.values():
+                transaction.after_commit(partial(subscriber.hurry, correlation_id))
             return await persistence.raise_priority(transaction.connection, correlation_id, EventPriority.NOW)
 
     async def store(self, transaction: Transaction, events: Iterable[Event]) -> None:
@@ -244,14 +251,20 @@ class EventBus:
         self._announcements.put_nowait(event)
 
     async def claim(
-        self, transaction: Transaction, subscription: Subscription, *, oldest: bool
+        self,
+        transaction: Transaction,
+        subscription: Subscription,
+        *,
+        least: EventPriority = EventPriority.BACKLOG,
+        oldest: bool,
     ) -> tuple[Delivery, Event] | None:
-        """The subscriber's next delivery, now running."""
+        """The subscriber's next delivery of at least this priority, now running."""
         claimed = await persistence.claim(
             transaction.connection,
             subscription.name,
             self._clock.now(),
             longest_wait=subscription.longest_wait,
+            least=least,
             oldest=oldest,
         )
         if claimed:

@@ -57,15 +57,17 @@ async def claim(
     now: datetime,
     *,
     longest_wait: timedelta = LONGEST_WAIT,
+    least: EventPriority = EventPriority.BACKLOG,
     oldest: bool = False,
 ) -> tuple[Delivery, Event] | None:
-    """Marks the subscriber's next delivery as running, its attempt counted: the most urgent one, or the oldest, which
-    only what is wanted now goes before.
+    """Marks the subscriber's next delivery as running, its attempt counted: the most urgent one of those with at least
+    some priority, or where that is the lowest, the oldest, which only what is wanted now goes before.
 
     What seems to wait for longer than anything does was stored before the computer's clock was set back.
     """
     await queries().wake_waiting(connection, subscriber=subscriber, now=stamp(now), latest=stamp(now + longest_wait))
-    least = EventPriority.NOW if oldest else EventPriority.BACKLOG
+    oldest = oldest and least is EventPriority.BACKLOG
+    least = EventPriority.NOW if oldest else least
     row = await queries().claim_delivery(connection, subscriber=subscriber, now=stamp(now), priority=least)
     if row is None and oldest:
         row = await queries().claim_oldest_delivery(connection, subscriber=subscriber, now=stamp(now))
@@ -73,6 +75,11 @@ async def claim(
         return None
     delivery = Delivery.model_validate(dict(row))
     return delivery, await load(connection, delivery.event_id)
+
+
+async def is_claimable(connection: Connection, subscriber: str, least: EventPriority) -> bool:
+    """Whether a delivery of at least this priority is there to be claimed."""
+    return bool(await queries().is_claimable(connection, subscriber=subscriber, priority=least))
 
 
 async def load(connection: Connection, event_id: str) -> Event:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from random import Random
 from typing import Any, Protocol
@@ -27,6 +25,8 @@ from panotti_daemon.core.events.handlers import (
     rest_event,
 )
 from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
+from panotti_daemon.core.events.runs import Interruption, Run, interrupt, settled
+from panotti_daemon.core.events.types import EventPriority
 from panotti_daemon.errors import (
     DatabaseConflict,
     DatabaseError,
@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 FAIR_CLAIM = 10
 """Every so many claims the oldest delivery has its turn, whatever its priority."""
+CLOCK_SECONDS = 60.0
+"""What waits for a time of day is looked at so often: the machine may sleep, or its clock be set."""
 
 
 class Outbox(Protocol):
@@ -52,41 +54,10 @@ class Outbox(Protocol):
     async def change(self, transaction: Transaction, delivery: Delivery, event: Event | None = None) -> None: ...
 
     async def claim(
-        self, transaction: Transaction, subscription: Subscription, *, oldest: bool
+        self, transaction: Transaction, subscription: Subscription, *, least: EventPriority, oldest: bool
     ) -> tuple[Delivery, Event] | None: ...
 
     def rest_changed(self, name: str, rest: Rest | None) -> None: ...
-
-
-class Interruption(Enum):
-    STOP = "stop"
-    WITHDRAW = "withdraw"
-    SILENCE = "silence"
-
-
-@dataclass
-class Run:
-    """A handler at work on a delivery."""
-
-    delivery: Delivery
-    event: Event
-    handling: asyncio.Task[list[Event]]
-    """Only this is ever cancelled."""
-    deadline: float
-    """On the loop's clock: when silence means that it hangs."""
-    interrupted: asyncio.Future[Interruption]
-    released: asyncio.Event
-    """Nobody waits any longer for a handler that does not obey."""
-    settled: asyncio.Task[None] | None = None
-    """Ends once the outcome is stored."""
-    lingers: bool = False
-
-    def interrupt(self, why: Interruption) -> None:
-        if self.interrupted.done():
-            self.released.set()
-        elif not self.handling.done():
-            self.interrupted.set_result(why)
-            self.handling.cancel()
 
 
 class Subscriber:
@@ -116,7 +87,8 @@ class Subscriber:
         self._wake = asyncio.Event()
         self._runs: dict[int, Run] = {}
         self._disobedient: set[asyncio.Task[list[Event]]] = set()
-        self._paused = False
+        self._least: EventPriority | None = EventPriority.BACKLOG
+        """What is claimed has this priority at least; None: nothing is."""
         self._claims = 0
         self._circuit = Circuit()
         self._shown_rest: Rest | None = None
@@ -158,14 +130,18 @@ class Subscriber:
         """There may be something to claim."""
         self._wake.set()
 
-    def pause(self) -> None:
-        """Claims nothing more; what runs is not touched, and may be silent."""
-        self._paused = True
-
-    def resume(self) -> None:
-        self._paused = False
+    def take(self, least: EventPriority | None) -> None:
+        """From now on claims what has this priority at least; with None, nothing. What runs and has less is held: it
+        may be silent, and goes back to the queue for what has more."""
+        self._least = least
         for run in self._runs.values():
             run.deadline = self._deadline()
+        self._wake.set()
+
+    def hurry(self, correlation_id: str) -> None:
+        """What runs of a correlation is wanted now, too."""
+        for run in self.runs_of(correlation_id):
+            run.delivery = run.delivery.model_copy(update={"priority": EventPriority.NOW})
         self._wake.set()
 
     def heartbeat(self, event_id: str) -> None:
@@ -185,8 +161,8 @@ class Subscriber:
                 self._show(rest)
                 if rest:
                     seconds = (rest.until - self._clock.now()).total_seconds()
-                elif not self._paused and self._busy < self._slots:
-                    if await self._start_next(handler):
+                elif self._least is not None and await self._has_room(self._least):
+                    if await self._start_next(handler, self._least):
                         continue
                     async with self._database.reading() as connection:
                         due = await persistence.next_available_at(connection, self.name)
@@ -197,7 +173,7 @@ class Subscriber:
             except Exception:  # whatever it is, a subscriber that nobody serves would be worse
                 log.exception("cannot claim deliveries", plugin=self.name)
                 seconds = self._database_retry_seconds
-            await _set_within(self._wake, None if seconds is None else max(0.05, seconds))
+            await _set_within(self._wake, None if seconds is None else min(max(0.05, seconds), CLOCK_SECONDS))
 
     @property
     def _busy(self) -> int:
@@ -208,10 +184,26 @@ class Subscriber:
         """After a rest, one delivery at a time shows whether it is better now."""
         return 1 if self._circuit.rest else self.subscription.concurrency
 
-    async def _start_next(self, handler: Handler) -> bool:
+    def _is_held(self, run: Run) -> bool:
+        return self._least is None or run.delivery.priority < self._least
+
+    async def _has_room(self, least: EventPriority) -> bool:
+        """What is held makes room for what need not wait."""
+        if self._busy < self._slots:
+            return True
+        held = [run for run in self._runs.values() if self._is_held(run) and not run.lingers]
+        if not held:
+            return False
+        async with self._database.reading() as connection:
+            is_asked = await persistence.is_claimable(connection, self.name, least)
+        if is_asked:
+            await interrupt(held[:1], Interruption.STOP)
+        return is_asked
+
+    async def _start_next(self, handler: Handler, least: EventPriority) -> bool:
         async with self._database.transaction() as transaction:
             oldest = self._claims % FAIR_CLAIM == FAIR_CLAIM - 1
-            claimed = await self._outbox.claim(transaction, self.subscription, oldest=oldest)
+            claimed = await self._outbox.claim(transaction, self.subscription, least=least, oldest=oldest)
             if claimed:
                 self._claims += 1
                 transaction.after_commit(partial(self._start, handler, *claimed))
@@ -249,7 +241,7 @@ class Subscriber:
         """Until the handler has ended, or was cancelled and does not obey."""
         now = asyncio.get_running_loop().time
         while not run.handling.done() and not run.interrupted.done():
-            if self._paused:
+            if self._is_held(run):
                 run.deadline = self._deadline()
             if run.deadline <= now():
                 run.interrupt(Interruption.SILENCE)
@@ -350,19 +342,6 @@ class Subscriber:
 
 def withdrawn(delivery: Delivery) -> Delivery:
     return delivery.model_copy(update={"state": DeliveryState.DONE, "error": "withdrawn", "available_at": None})
-
-
-async def interrupt(runs: Sequence[Run], why: Interruption) -> int:
-    """Returns how many had not ended by themselves, once all are settled."""
-    for run in runs:
-        run.interrupt(why)
-    await settled(runs)
-    return sum(run.interrupted.done() and run.interrupted.result() is why for run in runs)
-
-
-async def settled(runs: Sequence[Run], timeout: float | None = None) -> None:
-    if waiting := [run.settled for run in runs if run.settled]:
-        await asyncio.wait(waiting, timeout=timeout)
 
 
 async def _handle(handler: Handler, event: Event) -> list[Event]:

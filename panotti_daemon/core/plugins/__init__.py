@@ -26,6 +26,7 @@ from panotti_daemon.core.plugins.interface import Health, PluginBase
 from panotti_daemon.core.plugins.protocol import Context, Library
 from panotti_daemon.core.plugins.secrets import Secret
 from panotti_daemon.errors import MediaError, PanottiError, PermanentError, Unavailable
+from panotti_daemon.hours import Hours, checked_hours
 from panotti_daemon.models.recording.models import FinishedFile, Recording
 from panotti_daemon.models.transcript.models import Transcript, Transcription, TranscriptStatus
 
@@ -42,6 +43,7 @@ __all__ = [
     "Field",
     "FinishedFile",
     "Health",
+    "Hours",
     "Library",
     "MediaError",
     "NotificationCompleted",
@@ -65,4 +67,5 @@ __all__ = [
     "TranscriptionMetadata",
     "TranscriptionProgress",
     "Unavailable",
+    "checked_hours",
 ]

@@ -2,7 +2,7 @@
 -- What stands in its folder and is transcribed, the oldest transcript first; copies are not among them.
 SELECT ledger.path, ledger.folder, ledger.size, ledger.mtime_ns, ledger.content_hash, ledger.recording_id,
     ledger.transcript_id, ledger.reason, ledger.updated_at AS changed_at, transcripts.created_at AS finished_at,
-    recordings.title
+    recordings.title, ledger.incomplete, ledger.state = 'no speech' AS no_speech
 FROM ledger
 JOIN transcripts ON transcripts.id = ledger.transcript_id
 JOIN recordings ON recordings.id = ledger.recording_id

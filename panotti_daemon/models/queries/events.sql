@@ -44,6 +44,16 @@ WHERE id = (
 )
 RETURNING *;
 
+-- name: is_claimable$
+-- Whether there is one with at least this priority that `claim_delivery` would find.
+SELECT 1 FROM deliveries AS candidate
+WHERE subscriber = :subscriber AND state = 'queued' AND priority >= :priority AND NOT EXISTS (
+    SELECT 1 FROM deliveries AS older
+    WHERE older.subscriber = :subscriber AND older.correlation_id = candidate.correlation_id
+      AND older.id < candidate.id AND older.state IN ('queued', 'running', 'waiting')
+)
+LIMIT 1;
+
 -- name: next_available_at$
 SELECT min(available_at) FROM deliveries WHERE subscriber = :subscriber AND state = 'waiting';
 
@@ -66,7 +76,8 @@ WHERE events.correlation_id = :correlation_id ORDER BY deliveries.id;
 
 -- name: raise_priority!
 UPDATE deliveries SET priority = :priority
-WHERE correlation_id = :correlation_id AND state <> 'done' AND state IN ('queued', 'waiting') AND priority < :priority;
+WHERE correlation_id = :correlation_id AND state <> 'done' AND state IN ('queued', 'running', 'waiting')
+  AND priority < :priority;
 
 -- name: what_is_missing
 -- Why deliveries wait for something outside, each reason once.

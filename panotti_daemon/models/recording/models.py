@@ -65,6 +65,9 @@ class FinishedFile(BaseModel):
     title: str
     reason: str
     """What the ledger says of it."""
+    incomplete: bool = False
+    """Less is there than its header promises."""
+    no_speech: bool = False
     finished_at: datetime
     """When its content was transcribed, maybe under another name."""
     changed_at: datetime

@@ -32,7 +32,8 @@ def test_what_is_commented_out_is_what_holds(paths: Paths) -> None:
     assert uncommented.count("\n#") < commented_settings(paths).count("\n#") - 10
     paths.config_file.write_text(uncommented)
     shown = load(paths)
-    assert (shown.watch, shown.engine, shown.tray) == (defaults.watch, defaults.engine, defaults.tray)
+    assert (shown.watch, shown.engine) == (defaults.watch, defaults.engine)
+    assert (shown.polite, shown.tray) == (defaults.polite, defaults.tray)
 
 
 def test_settings_that_are_there_are_left_alone(paths: Paths) -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from panotti_daemon.engine.client import Engine
-from panotti_daemon.engine.messages import ProbeKind, Progress
+from panotti_daemon.engine.messages import Pace, ProbeKind, Progress
 from panotti_daemon.errors import (
     EngineCrashed,
     EngineError,
@@ -170,10 +170,10 @@ def test_the_processes_end_after_their_idle_time(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_paused_work_stands_still_until_it_is_resumed(tmp_path: Path) -> None:
+def test_held_work_stands_still_until_it_may_go_on_if_slowly(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running_engine(tmp_path) as engine:
-            await engine.pause()
+            engine.keep_pace(Pace.HELD)
             told: list[Progress] = []
             job = asyncio.create_task(transcribe(engine, SAMPLE, tell=told.append))
             await until(lambda: bool(told))
@@ -181,7 +181,7 @@ def test_paused_work_stands_still_until_it_is_resumed(tmp_path: Path) -> None:
             assert not done
             # nothing but the silence at its end, which nobody decodes, can count as done
             assert all((progress.fraction or 0) < 0.05 for progress in told)
-            await engine.resume()
+            engine.keep_pace(Pace.SLOW)
             assert (await job).segments
 
     asyncio.run(scenario())
@@ -193,13 +193,13 @@ def test_a_pause_in_the_middle_of_a_job_stops_it_after_the_windows_in_flight(tmp
             told: list[Progress] = []
             job = asyncio.create_task(transcribe(engine, long_clip, tell=told.append))
             await until(lambda: len(told) > 1)
-            await engine.pause()
+            engine.keep_pace(Pace.HELD)
             before = -1
             while before != len(told):  # until the windows in flight are done, however slow the machine is
                 before = len(told)
                 await asyncio.wait([job], timeout=4)
             assert not job.done()
-            await engine.resume()
+            engine.keep_pace(Pace.FULL)
             await until(lambda: len(told) > before)
             job.cancel()
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from panotti_daemon.engine.audio import SAMPLE_RATE
+from panotti_daemon.engine.gate import Gate
 from panotti_daemon.engine.messages import Progress, Track
 from panotti_daemon.engine.model_store import ResolvedModel, resolve
 from panotti_daemon.engine.whisper import MOST_WORKERS, UNDETERMINED, Transcriber, batches, worker_count
@@ -25,8 +25,6 @@ Transcribe = Callable[..., Transcription]
 def transcribe(tmp_path_factory: pytest.TempPathFactory) -> Transcribe:
     model = resolve("tiny.en", tmp_path_factory.mktemp("models"), download=False)
     transcriber = Transcriber(model, workers=2)
-    running = threading.Event()
-    running.set()
 
     def transcribe(
         *tracks: Path | tuple[Path, str], language: str = "auto", tell: Callable[[Progress], None] = lambda _: None
@@ -34,7 +32,7 @@ def transcribe(tmp_path_factory: pytest.TempPathFactory) -> Transcribe:
         labelled = [
             Track(path=track[0], label=track[1]) if isinstance(track, tuple) else Track(path=track) for track in tracks
         ]
-        return transcriber.transcribe(labelled, language, tell, running)
+        return transcriber.transcribe(labelled, language, tell, Gate())
 
     return transcribe
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -84,6 +85,17 @@ def test_it_goes_when_stdin_closes_in_the_middle_of_a_job(tmp_path: Path) -> Non
         assert isinstance(child.receive(), Progressed)
         child.stdin.close()
         assert child.process.wait(timeout=2) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process has one priority for all its threads")
+def test_every_thread_of_a_job_has_a_low_priority(tmp_path: Path) -> None:
+    with worker() as child:
+        child.send(long_job(tmp_path))
+        while not isinstance(said := child.receive(), Progressed) or not said.progress.fraction:
+            pass
+        threads = [thread.id for thread in psutil.Process(child.process.pid).threads()]
+        assert len(threads) > 2
+        assert all(os.getpriority(os.PRIO_PROCESS, thread) >= 10 for thread in threads)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has priority classes instead")

@@ -173,6 +173,24 @@ def test_what_cannot_be_replaced_is_put_back(tmp_path: Path, plugins: Path) -> N
     assert tree(target) == ["plugin.py", "plugin.yaml"]
 
 
+def test_whoever_gives_up_in_the_middle_keeps_the_old_one(
+    tmp_path: Path, plugins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = install(str(plugin(tmp_path)), plugins)
+    rename = Path.rename
+
+    def rename_and_give_up(source: Path, to: Path) -> Path:
+        renamed = rename(source, to)
+        if source == target:
+            raise KeyboardInterrupt
+        return renamed
+
+    monkeypatch.setattr(Path, "rename", rename_and_give_up)
+    with staging(plugins) as stage, pytest.raises(KeyboardInterrupt):
+        place(stage / "made", target, replace=True)
+    assert tree(plugins) == ["tried/plugin.py", "tried/plugin.yaml"]
+
+
 def test_a_link_that_is_removed_leaves_what_it_points_to(tmp_path: Path, plugins: Path) -> None:
     folder = plugin(tmp_path)
     plugins.mkdir()

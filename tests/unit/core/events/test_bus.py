@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from panotti_daemon.core.events import persistence
+from panotti_daemon.core.events import persistence, subscriber
 from panotti_daemon.core.events.circuit import Rest
 from panotti_daemon.core.events.handlers import Subscription
 from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
@@ -535,6 +535,38 @@ def test_where_it_is_known_who_ended_the_process_nobody_else_is_charged_for_it(p
     play(path, again, start=False)
 
 
+def test_a_pause_can_let_through_what_is_urgent_and_never_the_oldest_in_its_stead(path: Path) -> None:
+    async def act(s: Scene) -> None:
+        recorder = Recorder()
+        s.subscribe("plugin", recorder)
+        s.bus.pause("plugin", but=EventPriority.NOW)
+        await s.publish("old.one")
+        await s.publish(*["urgent.one"] * (FAIR_CLAIM + 1), priority=EventPriority.NOW)
+        await s.until("queued", *["done"] * (FAIR_CLAIM + 1))
+        s.bus.resume("plugin")
+        await s.until(*["done"] * (FAIR_CLAIM + 2))
+        assert recorder.names[-1] == "old.one"
+
+    play(path, act)
+
+
+def test_a_handler_makes_way_only_for_what_can_be_claimed(path: Path) -> None:
+    async def act(s: Scene) -> None:
+        gate = Gate()
+        s.subscribe("plugin", gate)
+        await s.publish("a.happened", correlation_id="c")
+        await s.until("running")
+        s.bus.pause("plugin", but=EventPriority.NOW)
+        await s.publish("b.happened", correlation_id="c", priority=EventPriority.NOW)
+        await s.publish("c.happened", priority=EventPriority.NOW)
+        await s.until("queued", "queued", "running")
+        gate.open()
+        await s.until("queued", "queued", "done")
+        assert [event.name for event in gate.begun] == ["a.happened", "c.happened"]
+
+    play(path, act)
+
+
 def test_silence_counts_again_after_a_pause(path: Path) -> None:
     async def act(s: Scene) -> None:
         gate = Gate()
@@ -782,6 +814,19 @@ def test_what_waits_in_a_correlation_can_be_put_before_everything_else(path: Pat
         s.bus.attach("plugin", recorder)
         await s.until("done", "done")
         assert recorder.names == ["backlog.one", "high.one"]
+
+    play(path, act)
+
+
+def test_what_waits_goes_on_soon_after_the_computer_has_slept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act(s: Scene) -> None:
+        monkeypatch.setattr(subscriber, "CLOCK_SECONDS", 0.02)
+        s.subscribe("plugin", Recorder(ValueError("once")), retry_seconds=600)
+        await s.publish("a.happened")
+        await s.until("waiting")
+        s.clock.advance(8 * 3600)
+        await s.until("done")
+        assert (await s.only()).attempts == 2
 
     play(path, act)
 

@@ -70,16 +70,20 @@ def test_a_waiting_delivery_can_be_claimed_when_its_time_has_come(path: Path) ->
     play(path, act)
 
 
-def test_only_what_waits_becomes_more_urgent(path: Path) -> None:
+def test_all_but_what_is_done_becomes_more_urgent(path: Path) -> None:
     async def act(s: Scene) -> None:
         async with s.database.transaction() as transaction:
             connection = transaction.connection
-            await persistence.insert(connection, [(EVENT, ["plugin", "other"])])
-            await persistence.claim(connection, "plugin", NOW)
-            assert await persistence.raise_priority(connection, EVENT.correlation_id, EventPriority.NOW) == 1
+            await persistence.insert(connection, [(EVENT, ["plugin", "running", "other"])])
+            await persistence.claim(connection, "running", NOW)
+            claimed = await persistence.claim(connection, "plugin", NOW)
+            assert claimed
+            done = claimed[0].model_copy(update={"state": DeliveryState.DONE})
+            await persistence.update(connection, done, NOW)
+            assert await persistence.raise_priority(connection, EVENT.correlation_id, EventPriority.NOW) == 2
             assert await persistence.raise_priority(connection, EVENT.correlation_id, EventPriority.NORMAL) == 0
             found = await persistence.of_correlation(connection, EVENT.correlation_id)
-            assert {d.subscriber: d.priority for d in found} == {"plugin": 20, "other": 30}
+            assert {d.subscriber: d.priority for d in found} == {"plugin": 20, "running": 30, "other": 30}
 
     play(path, act)
 

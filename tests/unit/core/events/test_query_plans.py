@@ -11,8 +11,8 @@ from panotti_daemon.models.database import queries
 from tests.unit.core.events.scene import Scene, play
 
 ALWAYS = (
-    *("claim_delivery", "claim_oldest_delivery", "wake_waiting", "next_available_at", "update_delivery"),
-    *("running_deliveries", "deliveries_of_correlation", "raise_priority", "event_by_id"),
+    *("claim_delivery", "claim_oldest_delivery", "is_claimable", "wake_waiting", "next_available_at"),
+    *("update_delivery", "running_deliveries", "deliveries_of_correlation", "raise_priority", "event_by_id"),
     *("what_is_missing", "is_under_way", "dead_deliveries", "deliver_again", "old_events", "delete_settled_events"),
 )
 PARTIAL = ("deliveries_waiting", "deliveries_unsettled")

@@ -1,4 +1,4 @@
-"""The hours of the day in which nothing is to be shown."""
+"""Hours of the local day, such as those in which nothing is to be shown or transcribed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Self
 
+from panotti_daemon.clock import local
+
 TIME = r"((?:[01]\d|2[0-3]):[0-5]\d)"
 FORM = re.compile(f"{TIME}-{TIME}")
 
 
 @dataclass(frozen=True)
-class QuietHours:
-    """Of the local time of day; they may pass midnight."""
+class Hours:
+    """From one time of day to another; they may pass midnight."""
 
     begin: time
     end: time
@@ -28,17 +30,23 @@ class QuietHours:
 
     def end_of(self, now: datetime) -> datetime | None:
         """When those end that `now` lies in; None outside of them."""
-        local = now.astimezone()
-        clock = local.time()
+        here = local(now)
+        clock = here.time()
         passes_midnight = self.end < self.begin
         has_begun, has_not_ended = clock >= self.begin, clock < self.end
         if not (has_begun or has_not_ended if passes_midnight else has_begun and has_not_ended):
             return None
-        day = local.date() + timedelta(days=passes_midnight and has_begun)
+        day = here.date() + timedelta(days=passes_midnight and has_begun)
         return datetime.combine(day, self.end).astimezone()  # of the offset that holds then
+
+    def next_begin(self, now: datetime) -> datetime:
+        """The next moment at which they begin."""
+        here = local(now)
+        today = datetime.combine(here.date(), self.begin).astimezone()
+        return today if today > here else datetime.combine(here.date() + timedelta(days=1), self.begin).astimezone()
 
 
 def checked_hours(text: str) -> str:
     """The text, if it is such hours; raises ValueError."""
-    QuietHours.parse(text)
+    Hours.parse(text)
     return text
