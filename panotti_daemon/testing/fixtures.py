@@ -29,9 +29,10 @@ def hosted(request: pytest.FixtureRequest) -> Hosting:
         *,
         config: Mapping[str, Any] | None = None,
         secrets: Mapping[str, str] | None = None,
+        state: Mapping[str, Any] | None = None,
         services: Services | None = None,
     ) -> AbstractAsyncContextManager[PluginHost]:
-        return host(folder or request.path.parent, config=config, secrets=secrets, services=services)
+        return host(folder or request.path.parent, config=config, secrets=secrets, state=state, services=services)
 
     return hosting
 

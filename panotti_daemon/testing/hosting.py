@@ -128,9 +128,11 @@ async def host(
     *,
     config: Mapping[str, Any] | None = None,
     secrets: Mapping[str, str] | None = None,
+    state: Mapping[str, Any] | None = None,
     services: Services | None = None,
 ) -> AsyncIterator[PluginHost]:
-    """Starts the plugin of a folder, with these settings over its manifest's, and stops it in the end."""
+    """Starts the plugin of a folder, with these settings over its manifest's and the state that an earlier run left it,
+    and stops it in the end."""
     manifest = read_manifest(folder)
     clock, services = StoppedClock(), services or Services()
     wishes = Wishes({manifest.name: PluginSettings(config=dict(config or {}))})
@@ -140,6 +142,8 @@ async def host(
         try:
             bus = EventBus(database, clock, Random(1))  # noqa: S311 jitter is no secret
             ports = _Ports(bus, database)
+            for key, value in (state or {}).items():
+                await ports.set_state(manifest.name, key, value)
             loader = Loader(lambda name: services.context(name, clock, data), ports, wishes, _Secrets(secrets or {}))
             hosted = PluginHost(await loader.load(folder, manifest), ports, bus, clock, services)
             try:
@@ -160,6 +164,7 @@ class Hosting(Protocol):
         *,
         config: Mapping[str, Any] | None = None,
         secrets: Mapping[str, str] | None = None,
+        state: Mapping[str, Any] | None = None,
         services: Services | None = None,
     ) -> AbstractAsyncContextManager[PluginHost]: ...
 

@@ -500,6 +500,11 @@ def _busy(pid: int) -> bool:
     return any(child.memory_info().rss > 150_000_000 for child in psutil.Process(pid).children())
 
 
+def _heeds_hangups() -> None:
+    """The tests themselves may run under nohup, whose children do not."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def run_in(home: Panotti, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
@@ -508,6 +513,7 @@ def run_in(home: Panotti, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heeds_hangups,
     )
     try:
         yield process

@@ -32,9 +32,8 @@ def _at_the_bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 async def hosted(**config: Any) -> AsyncIterator[PluginHost]:
     """As it is after its first run."""
     quick = {"together_seconds": 0.02, "pause_seconds": 0, **config}
-    async with host(bundled("plugins") / "desktop_notifier", config=quick, services=Services()) as notifier:
-        await notifier.plugin.update_state("welcomed", True)
-        await restart(notifier)
+    folder = bundled("plugins") / "desktop_notifier"
+    async with host(folder, config=quick, state={"welcomed": True}, services=Services()) as notifier:
         yield notifier
 
 

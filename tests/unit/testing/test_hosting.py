@@ -233,3 +233,15 @@ def test_a_plugin_is_initialized_first_and_released_last_also_when_a_test_fails(
 def test_it_needs_no_pytest_but_for_its_fixtures() -> None:
     code = "import sys, panotti_daemon.testing; sys.exit('pytest' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_an_earlier_run_left_is_there_from_the_start(tmp_path: Path) -> None:
+    body = """
+        async def initialize(self):
+            self.found = await self.get_state("seen")
+    """
+
+    async def act(hosted: PluginHost) -> None:
+        assert hosted.plugin.found == 3  # type: ignore[attr-defined]
+
+    play(plugin(tmp_path, body), act, state={"seen": 3})
