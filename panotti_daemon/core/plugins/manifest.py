@@ -19,6 +19,9 @@ API_VERSION = 1
 
 MANIFEST = "plugin.yaml"
 
+RESERVED = ("daemon", "recording")
+"""The areas of Panotti's own events."""
+
 
 def _version(text: str) -> str:
     try:
@@ -36,6 +39,12 @@ def _range(text: str) -> str:
     return text
 
 
+def _not_reserved(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError("must not be that of Panotti's own events")
+    return name
+
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 EventPattern = Annotated[str, StringConstraints(pattern=r"^[a-z*][a-z0-9_*]*(\.[a-z0-9_*]+)?$")]
 
@@ -43,7 +52,7 @@ EventPattern = Annotated[str, StringConstraints(pattern=r"^[a-z*][a-z0-9_*]*(\.[
 class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Name
+    name: Annotated[Name, AfterValidator(_not_reserved)]
     version: Annotated[str, AfterValidator(_version)]
     api_version: int
     description: str

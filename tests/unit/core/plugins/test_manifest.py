@@ -66,6 +66,7 @@ def test_a_needed_key_that_is_missing_is_named(tmp_path: Path, key: str) -> None
         ({"subscribe": []}, "subscribe: there is no such key; did you mean subscribes?"),
         ({"name": "other"}, "name: must be the folder's, 'example' (it is 'other')"),
         ({"name": "Bad Name"}, "name: must look like ^[a-z][a-z0-9_]*$ (it is 'Bad Name')"),
+        ({"name": "daemon"}, "name: must not be that of Panotti's own events (it is 'daemon')"),
         ({"version": "one"}, "version: must be a version such as 1.0.0 (it is 'one')"),
         ({"version": 1.0}, "version: must be text (it is 1.0)"),
         ({"api_version": "x"}, "api_version: must be a whole number (it is 'x')"),
