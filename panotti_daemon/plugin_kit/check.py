@@ -116,10 +116,10 @@ def _inspected(folder: Path) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as temporary:
         answer = Path(temporary, "answer.json")
         ended = run_python(["-m", "panotti_daemon.plugin_kit.inspection", folder, answer], seconds=IMPORT_SECONDS)
-        if answer.exists():
-            yield from (Finding(*found) for found in json.loads(answer.read_text(encoding="utf-8")))
-        elif ended.status is None:
+        if ended.status is None:
             yield Finding(f"{folder / 'plugin.py'}: importing it took longer than {IMPORT_SECONDS:g} s")
+        elif answer.exists():
+            yield from (Finding(*found) for found in json.loads(answer.read_text(encoding="utf-8")))
         else:
             told = f":\n{_last_lines(ended.output)}" if ended.output.strip() else ""
             yield Finding(f"{folder / 'plugin.py'}: importing it ended the process (status {ended.status}){told}")

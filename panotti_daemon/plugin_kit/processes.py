@@ -43,10 +43,16 @@ def run_python(arguments: Sequence[str | Path], *, seconds: float, folder: Path 
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """The program first: once what it waited for has ended, it would go on."""
     if process.poll() is not None:
         return
+    started: list[psutil.Process] = []
     with suppress(psutil.Error):
-        for started in psutil.Process(process.pid).children(recursive=True):
-            started.kill()
+        program = psutil.Process(process.pid)
+        program.suspend()
+        started = program.children(recursive=True)
     process.kill()
     process.wait()
+    for child in started:
+        with suppress(psutil.Error):
+            child.kill()
