@@ -8,54 +8,60 @@ from pathlib import Path
 
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 
+from benchmarks.report import BATCHED, OURS, SEQUENTIAL
 from panotti_daemon.engine.gate import Gate
+from panotti_daemon.engine.hardware import machine
 from panotti_daemon.engine.messages import Track
 from panotti_daemon.engine.model_store import ResolvedModel
-from panotti_daemon.engine.whisper import Transcriber, worker_count
+from panotti_daemon.engine.whisper import Transcriber
+from panotti_daemon.models.transcript.models import RequestedSettings
 
 BATCH = 8
-OURS = "panotti"
-SEQUENTIAL = "sequential"
-BATCHED = "batched"
+CORES = machine().cores
+
+
+@dataclass(frozen=True)
+class Heard:
+    text: str
+    language: str
 
 
 @dataclass(frozen=True)
 class Contender:
     name: str
     settings: str
-    hear: Callable[[Path, str], str]
-    """The text in a file whose language is given."""
+    hear: Callable[[Path, str | None], Heard]
+    """What is said in a file whose language is given, or None where it is to be found."""
 
 
 def panotti(model: ResolvedModel, workers: int | None = None) -> Contender:
-    transcriber = Transcriber(model, workers or worker_count("auto"))
+    transcriber = Transcriber(model, workers or machine().workers_for(None))
 
-    def hear(path: Path, language: str) -> str:
-        result = transcriber.transcribe([Track(path=path)], language, lambda _: None, Gate())
-        return " ".join(segment.text for segment in result.segments)
+    def hear(path: Path, language: str | None) -> Heard:
+        result = transcriber.transcribe([Track(path=path)], RequestedSettings(language=language or "auto"), gate=Gate())
+        return Heard(" ".join(segment.text for segment in result.segments), result.language)
 
     name = OURS if workers is None else f"{OURS}, {workers} {'worker' if workers == 1 else 'workers'}"
     return Contender(name, f"int8, {transcriber.workers} workers of 1 thread", hear)
 
 
 def sequential(model: ResolvedModel) -> Contender:
-    threads = worker_count("auto")
-    whisper = WhisperModel(str(model.path), device="cpu", compute_type="int8", cpu_threads=threads)
+    whisper = WhisperModel(str(model.path), device="cpu", compute_type="int8", cpu_threads=CORES)
 
-    def hear(path: Path, language: str) -> str:
-        segments, _ = whisper.transcribe(str(path), language=language, word_timestamps=True)
-        return " ".join(segment.text.strip() for segment in segments)
+    def hear(path: Path, language: str | None) -> Heard:
+        segments, found = whisper.transcribe(str(path), language=language, word_timestamps=True)
+        return Heard(" ".join(segment.text.strip() for segment in segments), found.language)
 
-    return Contender(SEQUENTIAL, f"transcribe(word_timestamps=True), int8, {threads} threads", hear)
+    return Contender(SEQUENTIAL, f"transcribe(word_timestamps=True), int8, {CORES} threads", hear)
 
 
 def batched(model: ResolvedModel, threads: int) -> Contender:
     whisper = WhisperModel(str(model.path), device="cpu", compute_type="int8", cpu_threads=threads)
     pipeline = BatchedInferencePipeline(whisper)
 
-    def hear(path: Path, language: str) -> str:
-        segments, _ = pipeline.transcribe(str(path), language=language, batch_size=BATCH)
-        return " ".join(segment.text.strip() for segment in segments)
+    def hear(path: Path, language: str | None) -> Heard:
+        segments, found = pipeline.transcribe(str(path), language=language, batch_size=BATCH)
+        return Heard(" ".join(segment.text.strip() for segment in segments), found.language)
 
     name = f"{BATCHED}, {threads} {'thread' if threads == 1 else 'threads'}"
     return Contender(name, f"BatchedInferencePipeline(batch_size={BATCH}), int8, {threads} threads", hear)

@@ -1,4 +1,4 @@
-"""The user's settings: `config.yaml`, then what `panotti plugins` wrote, then `PANOTTI_...` environment variables, then
+"""The user's settings: `config.yaml`, then what commands wrote, then `PANOTTI_...` environment variables, then
 command line flags.
 
 Whatever is wrong is said in one line: where it was set, its key, and what is allowed.
@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -30,6 +39,8 @@ from panotti_daemon.errors import SettingsError
 from panotti_daemon.explain import Location, dotted, explain
 from panotti_daemon.hours import Hours
 from panotti_daemon.paths import Paths
+from panotti_daemon.resources import Resources
+from panotti_daemon.servers import RemoteSettings
 
 ENV_PREFIX = "PANOTTI_"
 NO_SETTINGS = {"HOME", "SECRET"}
@@ -64,6 +75,12 @@ def _language(code: str) -> str:
     return code
 
 
+def _part(part: str) -> str:
+    if not re.fullmatch(r"(stream|channel) [1-9][0-9]?", part):
+        raise ValueError("must be a stream or a channel of the file, counted from 1, such as `channel 2`")
+    return part
+
+
 def _track_pattern(pattern: str) -> str:
     before_suffix = pattern.rsplit(".", 1)[0]
     if "/" in pattern or "\\" in pattern:
@@ -71,6 +88,12 @@ def _track_pattern(pattern: str) -> str:
     if before_suffix.count("*") != 1 or before_suffix == "*":
         raise ValueError('needs some text and one * before its suffix, for the recording\'s name, as in "*_mic.*"')
     return pattern
+
+
+def _speaker(name: str) -> str:
+    if not name.strip() or not name.isprintable():
+        raise ValueError("must be a name, on one line")
+    return name.strip()
 
 
 def _working_hours(text: str) -> str:
@@ -82,6 +105,9 @@ def _working_hours(text: str) -> str:
 
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 TrackPattern = Annotated[str, AfterValidator(_track_pattern)]
+FilePart = Annotated[str, AfterValidator(_part)]
+Term = Annotated[str, Field(min_length=1)]
+SpeakerName = Annotated[str, AfterValidator(_speaker)]
 
 
 class Section(BaseModel):
@@ -102,9 +128,33 @@ class WatchFolder(Section):
     formats: tuple[Format, ...] = (Format.TXT, Format.SRT, Format.JSON)
     language: Annotated[str, AfterValidator(_language)] = "auto"
     model: str = Field("auto", min_length=1)
+    engine: Literal["auto", "local"] = "auto"
+    """`local`: its recordings go to no server."""
+    task: Literal["transcribe", "translate"] = "transcribe"
+    """`translate`: into English."""
+    words: bool = False
+    """Whether each word has its own times; that takes longer."""
+    vocabulary: tuple[Term, ...] | AbsolutePath = ()
+    """Names and terms that may be spoken, or a text file with one in each line."""
+    noise_reduction: bool = False
     tracks: dict[str, TrackPattern] = {"microphone": "*_mic.*", "system": "*_system_audio.*"}
+    split: dict[str, FilePart] = {}
+    """Streams or channels of one file that are tracks, such as `{microphone: channel 1, system: channel 2}`."""
     track_grace_seconds: float = Field(30.0, ge=0, le=86400)
     """How long a track waits for its sibling."""
+    speakers: dict[str, SpeakerName] = {}
+    """Who speaks on a track, by its label, such as `{microphone: Anna}`."""
+    clean_text: bool = False
+    """Spaces, ellipses and dashes as in print; no word ever changes."""
+
+    @field_validator("speakers")
+    @classmethod
+    def _of_known_tracks(cls, speakers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        labels = {*info.data.get("tracks", speakers), *info.data.get("split", speakers)}
+        for label in speakers:
+            if label not in labels:
+                raise ValueError(f"must name labels of tracks or split: {', '.join(labels) or 'none'}; not {label}")
+        return speakers
 
     @field_validator("formats")
     @classmethod
@@ -132,13 +182,14 @@ class ApiSettings(Section):
         return origins
 
 
-class EngineSettings(Section):
+class EngineSettings(Section, Resources):
     model: str = Field("auto", min_length=1)
     """The model for folders whose own `model` is `auto`."""
     idle_seconds: float = Field(300.0, ge=0)
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
     unused_model_days: int = Field(90, ge=0)
     """A downloaded model that was not used for so long is offered for removal; 0: none ever is."""
+    remote: RemoteSettings = RemoteSettings()
 
 
 class PoliteSettings(Section):
@@ -233,6 +284,7 @@ def read_sources(paths: Paths, flags: Mapping[str, Any] | None = None) -> Source
     except SourceError as error:
         raise SettingsError(str(error.__cause__ or error)) from None
     by_command = {str(file): {"plugins": {file.stem: _read(file)}} for file in sorted(_by_command(paths))}
+    by_command[str(paths.chosen_model)] = _read(paths.chosen_model)
     written = {str(paths.config_file): _read(paths.config_file)}
     return {"command line": flags or {}, "environment": environment, **by_command, **written}
 

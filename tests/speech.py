@@ -37,13 +37,33 @@ def librivox_clip(target: Path, times: int = 1) -> str:
     return " ".join(list(sentences.values()) * times)
 
 
+def speak(
+    target: Path, lines: Iterable[str], *, voice: str = "slt", seconds_between: float = 0.5
+) -> list[tuple[float, float]]:
+    """Has a voice of flite speak the lines; returns the second at which each begins and ends, as the file has it."""
+    places = []
+    with wave.open(str(target), "wb") as clip:
+        clip.setparams((1, 2, 16_000, 0, "NONE", ""))
+        for line in lines:
+            spoken = target.with_suffix(".line.wav")
+            subprocess.run(["flite", "-voice", voice, "-t", line, "-o", str(spoken)], check=True)
+            with wave.open(str(spoken), "rb") as sentence:
+                assert sentence.getframerate() == clip.getframerate()
+                start = clip.getnframes() / 16_000
+                clip.writeframes(sentence.readframes(sentence.getnframes()))
+                places.append((start, clip.getnframes() / 16_000))
+            clip.writeframes(bytes(2 * round(seconds_between * 16_000)))
+            spoken.unlink()
+    return places
+
+
 def word_error_rate(spoken: str, heard: str) -> float:
     """Case, punctuation and the spelling of a title do not count."""
     return float(jiwer.wer(plain(spoken), plain(heard)))
 
 
 def plain(text: str) -> str:
-    words = re.sub(r"[^a-z0-9']+", " ", text.lower()).split()
+    words = re.sub(r"[^\w']+", " ", text.lower()).split()
     return " ".join("mister" if word == "mr" else word for word in words)
 
 

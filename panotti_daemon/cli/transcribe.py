@@ -18,7 +18,7 @@ from panotti_daemon.paths import Paths
 
 if TYPE_CHECKING:
     from panotti_daemon.engine.messages import Progress
-    from panotti_daemon.models.transcript.models import Transcription
+    from panotti_daemon.models.transcript.models import RequestedSettings, Transcription
 
 
 def register(app: typer.Typer) -> None:
@@ -35,25 +35,26 @@ def transcribe(
     import asyncio
 
     from panotti_daemon import logs
+    from panotti_daemon.models.transcript.models import RequestedSettings
     from panotti_daemon.settings import load
 
     paths = Paths.from_environment()
     settings = load(paths)
     logs.configure(settings.log, None, terminal=False)  # left alone, structlog prints to stdout
-    wanted = settings.engine.model if model == "auto" else model
+    wish = RequestedSettings(language=language, model=settings.engine.model if model == "auto" else model)
     for file in files:
         if file.is_dir():
             raise MediaError(f"{file} is a folder; name the files in it.")
         if not file.exists():
             raise MediaError(f"{file}: there is no such file.")
-    asyncio.run(_transcribe(files, format, language, wanted, paths, settings.engine.workers))
+    asyncio.run(_transcribe(files, format, wish, paths, settings.engine.workers))
 
 
 async def _transcribe(
-    files: list[Path], format: Format, language: str, model: str, paths: Paths, workers: int | str
+    files: list[Path], format: Format, wish: RequestedSettings, paths: Paths, workers: int | str
 ) -> None:
     from panotti_daemon.engine.client import Engine
-    from panotti_daemon.engine.messages import ProbeKind
+    from panotti_daemon.engine.messages import ProbeKind, Track
 
     engine = Engine(models=paths.models, idle_seconds=60, workers="auto" if workers == "auto" else int(workers))
     try:
@@ -62,16 +63,14 @@ async def _transcribe(
             if probe.kind is not ProbeKind.MEDIA:
                 raise MediaError(f"{file}: {probe.message}")
             with _progress_bar(file.name) as report:
-                result = await engine.transcribe(
-                    [(file.absolute(), None)], language=language, model=model, on_progress=report
-                )
-            sys.stdout.write(_rendered(file, result, format, language, model))
+                result = await engine.transcribe([Track(path=file.absolute())], wish, on_progress=report)
+            sys.stdout.write(_rendered(file, result, format, wish))
             sys.stdout.flush()
     finally:
         await engine.close()
 
 
-def _rendered(file: Path, result: Transcription, format: Format, language: str, model: str) -> str:
+def _rendered(file: Path, result: Transcription, format: Format, wish: RequestedSettings) -> str:
     """As the daemon would write it, for a recording that it does not know."""
     from panotti_daemon.intake.observe import hash_file
     from panotti_daemon.models.recording.models import Recording, Track
@@ -95,8 +94,7 @@ def _rendered(file: Path, result: Transcription, format: Format, language: str, 
         recording_id=content,
         content_id=content,
         title=file.stem,
-        language_setting=language,
-        model_setting=model,
+        settings=wish,
         status=TranscriptStatus.DONE,
         created_at=now,
         result=result.model_copy(update={"versions": {"panotti": __version__, **result.versions}}),

@@ -12,7 +12,9 @@ from panotti_daemon.doctor.finding import Finding
 from panotti_daemon.engine.client import Engine
 from panotti_daemon.engine.downloaded import long_unused
 from panotti_daemon.engine.model_store import can_be_downloaded, resolve
+from panotti_daemon.engine.messages import Track
 from panotti_daemon.errors import PanottiError
+from panotti_daemon.models.transcript.models import RequestedSettings
 from panotti_daemon.paths import Paths, bundled
 from panotti_daemon.settings import Settings
 
@@ -36,9 +38,8 @@ async def trial(settings: Settings, paths: Paths) -> Finding:
     engine = Engine(models=paths.models, idle_seconds=0, workers=settings.engine.workers)
     started = time.monotonic()
     try:
-        result = await engine.transcribe(
-            [(_sample(), None)], language="en", model=settings.engine.model, on_progress=lambda _: None
-        )
+        wish = RequestedSettings(language="en", model=settings.engine.model)
+        result = await engine.transcribe([Track(path=_sample())], wish, on_progress=lambda _: None)
     except PanottiError as error:
         return Finding("engine", False, error.message, f"Look into {paths.log_file}")
     finally:

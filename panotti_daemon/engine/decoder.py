@@ -8,7 +8,7 @@ has the whole context, looks again behind the last timestamp, and falls back to 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +20,8 @@ from faster_whisper.transcribe import get_compression_ratio, get_suppressed_toke
 
 from panotti_daemon.engine.audio import SAMPLE_RATE, Samples
 from panotti_daemon.engine.windows import WINDOW_SAMPLES
+from panotti_daemon.engine.words import align
+from panotti_daemon.models.transcript.models import RequestedSettings, Word
 
 BATCH = 4
 """Windows that are decoded at once: in larger batches the longest text keeps the others waiting."""
@@ -55,6 +57,8 @@ class Piece:
     avg_logprob: float
     no_speech_prob: float
     compression_ratio: float
+    words: tuple[Word, ...] = ()
+    """Their times are the window's, too."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,14 @@ class Decoded:
 class Decoder:
     """One model and one language. Any number of threads may call it at once."""
 
-    def __init__(self, whisper: WhisperModel, language: str) -> None:
+    def __init__(self, whisper: WhisperModel, language: str, settings: RequestedSettings) -> None:
         self._whisper = whisper
         self._language = language
+        self._settings = settings
+        self._vocabulary = ", ".join(settings.vocabulary) or None
         multilingual = whisper.model.is_multilingual
-        self._tokenizer = Tokenizer(whisper.hf_tokenizer, multilingual, task="transcribe", language=language)
-        self._prompt: list[int] = whisper.get_prompt(self._tokenizer, [])
+        self._tokenizer = Tokenizer(whisper.hf_tokenizer, multilingual, task=settings.task, language=language)
+        self._prompt: list[int] = whisper.get_prompt(self._tokenizer, [], hotwords=self._vocabulary)
         self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
 
     def decode(self, windows: Sequence[Samples]) -> list[Decoded]:
@@ -90,23 +96,31 @@ class Decoder:
             return_scores=True,
             return_no_speech_prob=True,
         )
-        return [self._checked(samples, result) for samples, result in zip(windows, results, strict=True)]
+        return [
+            self._checked(samples, result, encoded[number : number + 1])
+            for number, (samples, result) in enumerate(zip(windows, results, strict=True))
+        ]
 
     def _encoded(self, samples: Samples) -> Samples:
         """One window at a time: attention over several at once outgrows a core's cache, and takes a third longer."""
         features = self._whisper.feature_extractor(np.pad(samples, (0, _CONTEXT - len(samples))), padding=0)
         return np.array(self._whisper.encode(features))
 
-    def _checked(self, samples: Samples, result: WhisperGenerationResult) -> Decoded:
+    def _checked(self, samples: Samples, result: WhisperGenerationResult, encoded: Samples) -> Decoded:
         seconds = len(samples) / SAMPLE_RATE
-        pieces = tuple(self._pieces(result, seconds))
+        found = list(self._pieces(result, seconds))
+        pieces = tuple(piece for piece, _ in found)
         if looks_right(pieces, seconds):
+            if self._settings.words:
+                texts = [tokens for _, tokens in found]
+                words = align(self._whisper, self._tokenizer, encoded, texts, seconds)
+                pieces = tuple(replace(piece, words=said) for piece, said in zip(pieces, words, strict=True))
             return Decoded(pieces)
         pieces = tuple(self._with_care(samples, seconds))
         return Decoded(pieces, again=True, suspect=not looks_right(pieces, seconds))
 
-    def _pieces(self, result: WhisperGenerationResult, seconds: float) -> Iterator[Piece]:
-        """What lies between timestamps. Text behind the last one lasts to the end."""
+    def _pieces(self, result: WhisperGenerationResult, seconds: float) -> Iterator[tuple[Piece, list[int]]]:
+        """What lies between timestamps, with its tokens. Text behind the last one lasts to the end."""
         tokens = result.sequences_ids[0]
         words = self._tokenizer.decode([token for token in tokens if token < self._tokenizer.eot])
         avg_logprob = result.scores[0] * len(tokens) / (len(tokens) + 1)
@@ -120,12 +134,19 @@ class Decoder:
                 time = min((token - self._tokenizer.timestamp_begin) * self._whisper.time_precision, seconds)
             if text := self._tokenizer.decode(waiting).strip():
                 compression = get_compression_ratio(words.strip())
-                yield Piece(start, max(time, start), text, avg_logprob, result.no_speech_prob, compression)
+                piece = Piece(start, max(time, start), text, avg_logprob, result.no_speech_prob, compression)
+                yield piece, waiting
             start, waiting = time, []
 
     def _with_care(self, samples: Samples, seconds: float) -> Iterator[Piece]:
         segments, _ = self._whisper.transcribe(
-            samples, language=self._language, beam_size=_BEAMS, condition_on_previous_text=False
+            samples,
+            language=self._language,
+            task=self._settings.task,
+            beam_size=_BEAMS,
+            condition_on_previous_text=False,
+            hotwords=self._vocabulary,
+            word_timestamps=self._settings.words,
         )
         for found in segments:
             if text := found.text.strip():
@@ -136,6 +157,15 @@ class Decoder:
                     avg_logprob=found.avg_logprob,
                     no_speech_prob=found.no_speech_prob,
                     compression_ratio=found.compression_ratio,
+                    words=tuple(
+                        Word(
+                            start=min(word.start, seconds),
+                            end=min(word.end, seconds),
+                            text=word.word,
+                            probability=word.probability,
+                        )
+                        for word in found.words or ()
+                    ),
                 )
 
 

@@ -13,7 +13,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, TypeAdapter
 
-from panotti_daemon.models.transcript.models import Transcription
+from panotti_daemon.models.transcript.models import Checkpoint, RequestedSettings, Transcription
+from panotti_daemon.servers import RemoteSettings
 
 
 def _path_from_wire(value: object) -> Path:
@@ -35,7 +36,7 @@ class Line(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: int
-    """Of the request. Pace and ready belong to none that is answered: 0."""
+    """Of the request. Pace and ready belong to none: 0."""
 
 
 class Track(BaseModel):
@@ -43,6 +44,10 @@ class Track(BaseModel):
 
     path: WirePath
     label: str | None = None
+    stream: int | None = None
+    """Of the file's audio streams, counted from 0; None: the first."""
+    channel: int | None = None
+    """Of the stream, counted from 0; None: all of them, mixed."""
 
 
 class ProbeRequest(Line):
@@ -50,16 +55,32 @@ class ProbeRequest(Line):
     paths: tuple[WirePath, ...]
 
 
+class Remote(BaseModel):
+    """The servers that are to do it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settings: RemoteSettings
+    keys: dict[str, str] = Field({}, repr=False)
+    """By the names that the settings have for them."""
+
+
+class PrepareRequest(Line):
+    """A transcription may be asked for soon: the speech libraries are loaded meanwhile."""
+
+    kind: Literal["prepare"] = "prepare"
+
+
 class TranscribeRequest(Line):
     kind: Literal["transcribe"] = "transcribe"
     tracks: tuple[Track, ...]
-    language: str
-    """A code such as `en`, or `auto`."""
-    model: str
-    """A name, a path, or `auto`."""
+    settings: RequestedSettings
+    done: tuple[Checkpoint, ...] = ()
+    """What an earlier try has decoded."""
     models: WirePath
     """The folder of downloaded models."""
     workers: Workers
+    remote: Remote | None = None
 
 
 class EncodeRequest(Line):
@@ -67,6 +88,15 @@ class EncodeRequest(Line):
     source: WirePath
     target: WirePath
     codec: Codec
+
+
+class PullRequest(Line):
+    """Downloads a model, in place of what is there of it."""
+
+    kind: Literal["pull"] = "pull"
+    model: str
+    models: WirePath
+    """The folder of downloaded models."""
 
 
 class Pace(StrEnum):
@@ -85,7 +115,13 @@ class PaceRequest(Line):
     pace: Pace
 
 
-Request = ProbeRequest | TranscribeRequest | EncodeRequest | PaceRequest
+class StopRequest(Line):
+    """Finishes the windows that are being decoded, and no more, of the request with this id."""
+
+    kind: Literal["stop"] = "stop"
+
+
+Request = ProbeRequest | PrepareRequest | TranscribeRequest | EncodeRequest | PullRequest | PaceRequest | StopRequest
 
 
 class ProbeKind(StrEnum):
@@ -109,6 +145,8 @@ class Probe(BaseModel):
     """Seconds, where the container says or FFmpeg can estimate it."""
     format: str | None = None
     audio_streams: int = 0
+    channels: tuple[int, ...] = ()
+    """Of each audio stream."""
 
 
 class Stage(StrEnum):
@@ -130,6 +168,11 @@ class ErrorKind(StrEnum):
     MEDIA = "media"
     MODEL = "model"
     SOURCE = "source"
+    SERVER = "server"
+    REFUSED = "refused"
+    """By a server."""
+    STOPPED = "stopped"
+    """As was asked for."""
     INTERNAL = "internal"
 
 
@@ -150,6 +193,11 @@ class Progressed(Line):
     progress: Progress
 
 
+class Checkpointed(Line):
+    kind: Literal["checkpoint"] = "checkpoint"
+    checkpoint: Checkpoint
+
+
 class Done(Line):
     kind: Literal["done"] = "done"
     transcription: Transcription | None = None
@@ -161,13 +209,12 @@ class Failed(Line):
     message: str
 
 
-Message = Ready | Probed | Progressed | Done | Failed
+Message = Ready | Probed | Progressed | Checkpointed | Done | Failed
 
-_requests: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
-_messages: TypeAdapter[Message] = TypeAdapter(
-    Annotated[Message, Field(discriminator="kind")],
-    config=ConfigDict(hide_input_in_errors=True),  # an error is logged, what was said never
-)
+_DISCREET = ConfigDict(hide_input_in_errors=True)
+"""An error is logged; what was said, or a server's key, never."""
+_requests: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")], config=_DISCREET)
+_messages: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")], config=_DISCREET)
 
 
 def parse_request(line: bytes) -> Request:

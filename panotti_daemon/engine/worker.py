@@ -16,32 +16,39 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO
 
-from panotti_daemon.engine.gate import Gate
+from panotti_daemon.engine.gate import Gate, JobEnded
 from panotti_daemon.engine.messages import (
+    Checkpointed,
     Done,
     EncodeRequest,
     ErrorKind,
     Failed,
     Line,
+    Pace,
     PaceRequest,
     Probed,
     ProbeRequest,
     Progress,
     Progressed,
+    PullRequest,
     Ready,
+    Remote,
     Request,
     Stage,
+    StopRequest,
     TranscribeRequest,
     parse_request,
     to_line,
 )
-from panotti_daemon.errors import MediaError, ModelUnavailable, SourceUnavailable
-from panotti_daemon.models.transcript.models import Transcription
+from panotti_daemon.engine.placement import take_place
+from panotti_daemon.errors import MediaError, ModelUnavailable, ServerRefused, ServerUnavailable, SourceUnavailable
+from panotti_daemon.models.transcript.models import Checkpoint, Transcription
+from panotti_daemon.resources import DEFAULT, Resources
 
 if TYPE_CHECKING:
+    from panotti_daemon.engine.remote.job import Servers
+    from panotti_daemon.engine.shelf import Shelf
     from panotti_daemon.engine.whisper import Transcriber
-
-_NICENESS = 10
 
 _QUIET = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 """ONNX Runtime 1.32 would otherwise keep a device id and send usage reports to its maker, and says so nowhere."""
@@ -50,16 +57,28 @@ _QUIET = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT
 class Worker:
     """Carries out requests in their order."""
 
-    def __init__(self, send: Callable[[Line], None]) -> None:
+    def __init__(self, send: Callable[[Line], None], resources: Resources = DEFAULT) -> None:
         self._send = send
-        self._gate = Gate()
-        self._requests: SimpleQueue[ProbeRequest | TranscribeRequest | EncodeRequest] = SimpleQueue()
-        self._transcriber: Transcriber | None = None
+        self._resources = resources
+        self._pace = Pace.FULL
+        self._gates: dict[int, Gate] = {}
+        """Of the transcriptions that have been asked for, by the request's id."""
+        self._requests: SimpleQueue[ProbeRequest | TranscribeRequest | EncodeRequest | PullRequest] = SimpleQueue()
+        self._shelf: Shelf | None = None
+        self._remote: Servers | None = None
 
     def take(self, request: Request) -> None:
         match request:
             case PaceRequest():
-                self._gate.keep(request.pace)
+                self._pace = request.pace
+                for gate in list(self._gates.values()):
+                    gate.keep(request.pace)
+            case StopRequest():
+                if request.id in self._gates:
+                    self._gates[request.id].end()
+            case TranscribeRequest():
+                self._gates[request.id] = Gate(self._pace)
+                self._requests.put(request)
             case _:
                 self._requests.put(request)
 
@@ -68,12 +87,14 @@ class Worker:
             request = self._requests.get()
             self._send(self._answer(request))
 
-    def _answer(self, request: ProbeRequest | TranscribeRequest | EncodeRequest) -> Done | Failed:
+    def _answer(self, request: ProbeRequest | TranscribeRequest | EncodeRequest | PullRequest) -> Done | Failed:
         try:
             if isinstance(request, TranscribeRequest):
                 return Done(id=request.id, transcription=self._transcribe(request))
             if isinstance(request, EncodeRequest):
                 self._encode(request)
+            elif isinstance(request, PullRequest):
+                self._pull(request)
             else:
                 self._probe(request)
             return Done(id=request.id)
@@ -83,12 +104,23 @@ class Worker:
             return Failed(id=request.id, error=ErrorKind.MODEL, message=error.message)
         except SourceUnavailable as error:
             return Failed(id=request.id, error=ErrorKind.SOURCE, message=error.message)
+        except ServerUnavailable as error:
+            return Failed(id=request.id, error=ErrorKind.SERVER, message=error.message)
+        except ServerRefused as error:
+            return Failed(id=request.id, error=ErrorKind.REFUSED, message=error.message)
+        except MemoryError:
+            message = "Memory ran out: a smaller model, or fewer `engine.workers`, takes less"
+            return Failed(id=request.id, error=ErrorKind.INTERNAL, message=message)
+        except JobEnded:
+            return Failed(id=request.id, error=ErrorKind.STOPPED, message="It was stopped")
         except Exception as error:
             # Frames, and the words of the libraries' own errors; others may quote what was said in the recording.
             traceback.print_tb(error.__traceback__)
             words = f": {error}" if isinstance(error, RuntimeError | OSError) else ""
             message = f"The engine stumbled over {type(error).__name__}{words}"
             return Failed(id=request.id, error=ErrorKind.INTERNAL, message=message)
+        finally:
+            self._gates.pop(request.id, None)
 
     def _probe(self, request: ProbeRequest) -> None:
         from panotti_daemon.engine.audio import probe
@@ -101,35 +133,49 @@ class Worker:
 
         encode(request.source, request.target, request.codec)
 
-    def _transcribe(self, request: TranscribeRequest) -> Transcription:
-        from panotti_daemon.engine.downloaded import note_use
-        from panotti_daemon.engine.model_store import resolve
-        from panotti_daemon.engine.whisper import Transcriber, worker_count
+    def _pull(self, request: PullRequest) -> None:
+        from panotti_daemon.engine.model_store import pull
 
+        def tell(name: str, fraction: float | None) -> None:
+            self._send(Progressed(id=request.id, progress=_downloading(name, fraction)))
+
+        pull(request.model, request.models, tell)
+
+    def _transcribe(self, request: TranscribeRequest) -> Transcription:
         def tell(progress: Progress) -> None:
             self._send(Progressed(id=request.id, progress=progress))
 
-        def on_download(name: str, fraction: float | None) -> None:
-            tell(Progress(stage=Stage.DOWNLOADING, model=name, fraction=fraction))
+        def keep(checkpoint: Checkpoint) -> None:
+            self._send(Checkpointed(id=request.id, checkpoint=checkpoint))
 
-        model = resolve(request.model, request.models, language=request.language, on_progress=on_download)
-        note_use(model, request.models)
-        workers = worker_count(request.workers)
-        transcriber = self._transcriber
-        if transcriber is None or (transcriber.model, transcriber.workers) != (model, workers):
-            self._transcriber = transcriber = None  # the old one gives its memory back before the new one takes some
-            self._transcriber = transcriber = Transcriber(model, workers)
-        return transcriber.transcribe(request.tracks, request.language, tell, self._gate)
+        transcriber = self._servers(request.remote) if request.remote else self._model(request, tell)
+        return transcriber.transcribe(
+            request.tracks, request.settings, done=request.done, gate=self._gates[request.id], tell=tell, keep=keep
+        )
+
+    def _model(self, request: TranscribeRequest, tell: Callable[[Progress], None]) -> Transcriber:
+        """In memory from one recording to the next."""
+        from panotti_daemon.engine.shelf import Shelf
+
+        self._shelf = self._shelf or Shelf(self._resources)
+        return self._shelf.take(
+            request.settings.model,
+            request.models,
+            language=request.settings.language,
+            workers=request.workers,
+            on_download=lambda name, fraction: tell(_downloading(name, fraction)),
+        )
+
+    def _servers(self, remote: Remote) -> Servers:
+        from panotti_daemon.engine.remote.job import Servers
+
+        if self._remote is None or self._remote.remote != remote:
+            self._remote = Servers(remote)
+        return self._remote
 
 
-def _step_back() -> None:
-    """Whatever else runs on this machine goes first."""
-    if sys.platform == "win32":
-        import psutil
-
-        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
-    else:
-        os.nice(_NICENESS)
+def _downloading(model: str, fraction: float | None) -> Progress:
+    return Progress(stage=Stage.DOWNLOADING, model=model, fraction=fraction)
 
 
 def _private_stdout() -> BinaryIO:
@@ -142,7 +188,8 @@ def _private_stdout() -> BinaryIO:
 def main() -> None:
     os.environ.update(_QUIET)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon decides what it means
-    _step_back()
+    resources = Resources.model_validate_json(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
+    take_place(resources)
     out = _private_stdout()
     lock = threading.Lock()
 
@@ -151,7 +198,7 @@ def main() -> None:
             out.write(to_line(line))
             out.flush()
 
-    worker = Worker(send)
+    worker = Worker(send, resources)
     threading.Thread(target=worker.work, daemon=True).start()
     try:
         send(Ready())

@@ -1,7 +1,7 @@
 """Makes recordings of identified files: stores what is known of each, and tells it to the bus in one transaction.
 
-Content is identity, and the database holds it unique: however often a file comes, it is decoded once for each language
-and model asked for.
+Content is identity, and the database holds it unique: however often a file comes, it is decoded once for whatever its
+folder asks of the engine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from panotti_daemon.models.database import Database, Transaction, queries
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import FileState, Recording, Track
 from panotti_daemon.models.transcript import store as transcripts
-from panotti_daemon.models.transcript.models import TranscriptStatus
+from panotti_daemon.models.transcript.models import RequestedSettings, TranscriptStatus
 from panotti_daemon.settings import WatchFolder
 
 log = structlog.get_logger(__name__)
@@ -87,7 +87,7 @@ class Register:
                 update={"id": known.id, "revision": known.revision, "revision_of": known.revision_of}
             )
         transcript_id, is_new = await transcripts.get_or_create(
-            connection, recording.id, folder.language, folder.model, self._clock.now()
+            connection, recording.id, requested_settings(folder), self._clock.now()
         )
         original = await self._original(transaction, recording.id, {part.row.path for part in parts})
         own_work = is_new or (original is None and await self._is_unworked(transaction, transcript_id))
@@ -128,8 +128,8 @@ class Register:
                 payload = RecordingReady(
                     recording=RecordingData.of(recording),
                     transcript_id=transcript.id,
-                    language=transcript.language_setting,
-                    model=transcript.model_setting,
+                    language=transcript.settings.language,
+                    model=transcript.settings.model,
                 )
                 event = Event.create("recording.ready", payload, correlation_id=recording_id, priority=priority)
                 await self._ledger.follow(transaction, transcript.id, FileState.READY, "its turn will come")
@@ -196,6 +196,31 @@ class Register:
             )
         name = "recording.known" if known else "recording.ready"
         return Event.create(name, payload, correlation_id=recording.id, priority=priority, created_at=self._clock.now())
+
+
+def requested_settings(folder: WatchFolder) -> RequestedSettings:
+    """What a folder asks of the engine, the terms of its vocabulary read from their file."""
+    return RequestedSettings(
+        language=folder.language,
+        model=folder.model,
+        task=folder.task,
+        words=folder.words,
+        vocabulary=_terms(folder.vocabulary),
+        noise_reduction=folder.noise_reduction,
+        split=folder.split,
+    )
+
+
+def _terms(vocabulary: tuple[str, ...] | Path) -> tuple[str, ...]:
+    if isinstance(vocabulary, tuple):
+        return vocabulary
+    try:
+        lines = vocabulary.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        # a recording is not to wait for its spelling
+        log.warning("vocabulary cannot be read", path=str(vocabulary), reason=str(error))
+        return ()
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 def _already(status: TranscriptStatus) -> tuple[FileState, str]:

@@ -204,9 +204,11 @@ async def _connect(path: Path) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(path, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row
-            for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL"):
                 await connection.execute(f"PRAGMA {pragma}")
+            await connection.execute("PRAGMA foreign_keys = OFF")  # or a table could not be replaced without its children
             await _migrate(connection, path)
+            await connection.execute("PRAGMA foreign_keys = ON")
             if needs_check:
                 await _check(connection, path)
         except BaseException:

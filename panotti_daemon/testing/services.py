@@ -13,10 +13,16 @@ from typing import BinaryIO, Literal
 import structlog
 
 from panotti_daemon.clock import Clock
-from panotti_daemon.core.plugins.protocol import Context, OnProgress
+from panotti_daemon.core.plugins.protocol import Context, OnCheckpoint, OnProgress
 from panotti_daemon.errors import PermanentError
 from panotti_daemon.models.recording.models import FinishedFile, Recording
-from panotti_daemon.models.transcript.models import Transcript, Transcription, TranscriptStatus
+from panotti_daemon.models.transcript.models import (
+    Checkpoint,
+    RequestedSettings,
+    Transcript,
+    Transcription,
+    TranscriptStatus,
+)
 from panotti_daemon.paths import bundled
 from panotti_daemon.testing.events import NOW, RECORDING, transcription
 
@@ -42,6 +48,14 @@ class Services:
     )
     missing: Mapping[str, Path] = field(default_factory=dict)
     """What a restoration finds to write."""
+    settings: RequestedSettings = RequestedSettings()
+    """What the recording's folder asks of the engine."""
+    decoded: Sequence[Checkpoint] = ()
+    """What the engine tells while it works, in order."""
+    kept: list[Checkpoint] = field(default_factory=list)
+    """Of `decoded`, by the plugin."""
+    speaker_labels: dict[str, str] = field(default_factory=dict)
+    """How the tracks are shown."""
     finished: Sequence[FinishedFile] = ()
     """What the library holds."""
     doubt: str | None = None
@@ -75,8 +89,7 @@ class Services:
             recording_id=self.recording.id,
             content_id=self.recording.content_id,
             title=self.recording.title,
-            language_setting="auto",
-            model_setting="auto",
+            settings=self.settings,
             status=status,
             created_at=NOW,
             result=self.stored,
@@ -106,10 +119,18 @@ class _Transcriber:
     services: Services
 
     async def transcribe(
-        self, recording: Recording, *, language: str, model: str, on_progress: OnProgress
+        self,
+        recording: Recording,
+        settings: RequestedSettings,
+        *,
+        done: Sequence[Checkpoint] = (),
+        on_progress: OnProgress,
+        on_checkpoint: OnCheckpoint,
     ) -> Transcription:
-        self.services.log.append(f"decode {language} {model}")
+        self.services.log.append(f"decode {settings.language} {settings.model}")
         on_progress(0.5, 3.0)
+        for checkpoint in self.services.decoded[len(done) :]:
+            on_checkpoint(checkpoint)
         return self.services.result
 
 
@@ -125,6 +146,12 @@ class _Transcripts:
         self.services.stored = result
         return self.services.transcript
 
+    async def checkpoints(self, transcript_id: str) -> Sequence[Checkpoint]:
+        return list(self.services.kept)
+
+    async def keep(self, transcript_id: str, checkpoint: Checkpoint) -> None:
+        self.services.kept.append(checkpoint)
+
 
 @dataclass
 class _Outputs:
@@ -139,6 +166,9 @@ class _Outputs:
     async def restore(self, transcript: Transcript, recording: Recording, came: Path) -> Mapping[str, Path]:
         self.services.log.append(f"restore {came}")
         return self.services.missing
+
+    def speaker_labels(self, transcript: Transcript, recording: Recording, came: Path | None = None) -> dict[str, str]:
+        return self.services.speaker_labels
 
 
 @dataclass

@@ -1,16 +1,18 @@
-"""Turns a recording into transcripts: the engine's result is stored first, then written, so that a full drive or a
-crash in between costs no second decoding."""
+"""Turns a recording into transcripts. What the engine has decoded is kept as it comes, so that a crash costs no more than
+the windows in flight, and its result is stored before it is written, so that a full drive costs no second decoding."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from panotti_daemon.core.plugins import (
+    Checkpoint,
     Event,
     EventContext,
+    HeardSegment,
     PluginBase,
     Recording,
     RecordingData,
@@ -20,6 +22,7 @@ from panotti_daemon.core.plugins import (
     Transcription,
     TranscriptionCompleted,
     TranscriptionData,
+    TranscriptionHeard,
     TranscriptionMetadata,
     TranscriptionProgress,
     TranscriptStatus,
@@ -40,7 +43,7 @@ class Plugin(PluginBase):
         if transcript.status is TranscriptStatus.PENDING:
             if not await self.context.recordings.is_whole(recording):
                 return []
-            result = await self._run_engine(event, recording, ready)
+            result = await self._run_engine(event, recording, transcript)
             if await self.context.recordings.has_changed(recording):
                 return []
             transcript = await self.context.transcripts.store(ready.transcript_id, result)
@@ -52,24 +55,40 @@ class Plugin(PluginBase):
             status = "no_speech"
         return [self._completed(event, recording, transcript, paths, status)]
 
-    async def _run_engine(self, event: Event, recording: Recording, ready: RecordingReady) -> Transcription:
+    async def _run_engine(self, event: Event, recording: Recording, transcript: Transcript) -> Transcription:
         loop = asyncio.get_running_loop()
-        announcing: set[asyncio.Task[None]] = set()
+        telling: set[asyncio.Task[None]] = set()
+
+        def begin(coroutine: Coroutine[Any, Any, None]) -> None:
+            task = loop.create_task(coroutine)
+            telling.add(task)
+            task.add_done_callback(telling.discard)
 
         def on_progress(fraction: float, seconds_left: float | None) -> None:
             self.is_alive(event)
-            task = loop.create_task(self._tell("progress", recording, fraction, seconds_left))
-            announcing.add(task)
-            task.add_done_callback(announcing.discard)
+            begin(self._tell("progress", recording, fraction, seconds_left))
 
+        def on_checkpoint(checkpoint: Checkpoint) -> None:
+            begin(self._keep(event, recording, transcript, checkpoint))
+
+        done = await self.context.transcripts.checkpoints(transcript.id)
         await self._tell("started", recording)
         try:
             return await self.context.transcriber.transcribe(
-                recording, language=ready.language, model=ready.model, on_progress=on_progress
+                recording, transcript.settings, done=done, on_progress=on_progress, on_checkpoint=on_checkpoint
             )
         finally:
-            await asyncio.gather(*announcing)
+            await asyncio.gather(*telling)
             await self._tell("stopped", recording, 1.0)
+
+    async def _keep(
+        self, event: Event, recording: Recording, transcript: Transcript, checkpoint: Checkpoint
+    ) -> None:
+        await self.context.transcripts.keep(transcript.id, checkpoint)
+        await self.spare_attempt(event)
+        segments = [segment for window in checkpoint.windows for segment in window.segments]
+        heard = [HeardSegment(start=s.start, end=s.end, text=s.text, track=s.track) for s in segments]
+        await self.announce("transcription_local.heard", TranscriptionHeard(recording_id=recording.id, segments=heard))
 
     async def _tell(
         self, what: str, recording: Recording, fraction: float = 0.0, seconds_left: float | None = None
@@ -84,8 +103,9 @@ class Plugin(PluginBase):
         if transcript.status is TranscriptStatus.PENDING:
             return []
         recording = await self.context.recordings.get(known.recording.id)
-        paths = await self.context.outputs.restore(transcript, recording, Path(known.path))
-        return [self._completed(event, recording, transcript, paths, "restored")] if paths else []
+        came = Path(known.path)
+        paths = await self.context.outputs.restore(transcript, recording, came)
+        return [self._completed(event, recording, transcript, paths, "restored", came)] if paths else []
 
     def _completed(
         self,
@@ -94,9 +114,10 @@ class Plugin(PluginBase):
         transcript: Transcript,
         paths: Mapping[str, Path],
         status: Literal["completed", "no_speech", "restored"],
+        came: Path | None = None,
     ) -> Event:
         assert transcript.result
-        words = " ".join(segment.text for segment in transcript.result.segments).split()
+        words = " ".join(segment.text for segment in transcript.result.segments if not segment.bleed).split()
         payload = TranscriptionCompleted(
             recording=RecordingData.of(recording),
             transcription=TranscriptionData(
@@ -107,7 +128,7 @@ class Plugin(PluginBase):
                 transcript_paths={format: str(path) for format, path in paths.items()},
                 model=transcript.result.model,
                 language=transcript.result.language,
-                speaker_labels=recording.speaker_labels,
+                speaker_labels=self.context.outputs.speaker_labels(transcript, recording, came),
             ),
             metadata=TranscriptionMetadata(
                 duration=transcript.result.duration,

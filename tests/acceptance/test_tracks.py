@@ -8,6 +8,7 @@ from pathlib import Path
 
 from panotti_daemon.models.recording.models import FileState
 from tests.daemon import Panotti, wait_until
+from tests.speech import ffmpeg, speak
 from tests.watching import completions, memo, watch
 
 
@@ -74,3 +75,46 @@ def test_a_track_whose_sibling_goes_before_their_turn_is_a_recording_without_it(
         daemon.wait_for(microphone, FileState.DONE)
         assert daemon.explain(system).state is FileState.CANCELLED
         assert daemon.outputs() == {"call_mic.txt"}
+
+
+def test_the_channels_of_one_file_are_tracks_where_the_folder_says_so(
+    panotti: Callable[..., Panotti], tmp_path: Path
+) -> None:
+    drop = tmp_path / "in"
+    split = {"microphone": "channel 1", "system": "channel 2"}
+    daemon = panotti({"watch": [watch(drop, split=split)]})
+    ((_, asked),) = speak(tmp_path / "asks.wav", ["Did you bring the documents?"], voice="slt", seconds_between=4)
+    speak(tmp_path / "answers.wav", ["All of them are on the table."], voice="rms")
+    later = f"[1:a]adelay={round(1000 * asked) + 400}[later];[0:a][later]join=inputs=2[call]"
+    sides = ("-i", tmp_path / "asks.wav", "-i", tmp_path / "answers.wav")
+    ffmpeg(*sides, "-filter_complex", later, "-map", "[call]", tmp_path / "call.flac")
+    with daemon:
+        (tmp_path / "call.flac").rename(drop / "call.flac")
+        daemon.wait_for(drop / "call.flac", FileState.DONE)
+        document = json.loads((daemon.transcripts / "call.json").read_text())
+        said = [(segment["track"], "documents" in segment["text"]) for segment in document["segments"]]
+        assert said == [("microphone", True), ("system", False)]
+        first, second = document["segments"]
+        assert first["end"] <= second["start"] + 0.3
+        assert second["start"] > asked
+        assert document["settings"]["split"] == split
+        text = (daemon.transcripts / "call.txt").read_text().splitlines()
+        assert [line.split(":")[0] for line in text if line] == ["Microphone", "System"]
+    (completed,) = daemon.events("transcription_local.completed")
+    assert completed["transcription"]["speaker_labels"] == {"microphone": "Microphone", "system": "System"}
+
+
+def test_a_folder_can_ask_for_words_and_a_vocabulary_of_its_own(
+    panotti: Callable[..., Panotti], tmp_path: Path
+) -> None:
+    drop = tmp_path / "in"
+    (tmp_path / "names.txt").write_text("Szymborska\n\nPanotti\n", encoding="utf-8")
+    daemon = panotti({"watch": [watch(drop, words=True, vocabulary=str(tmp_path / "names.txt"))]})
+    with daemon:
+        memo(drop / "call.wav")
+        daemon.wait_for(drop / "call.wav", FileState.DONE)
+        document = json.loads((daemon.transcripts / "call.json").read_text())
+        assert document["settings"]["vocabulary"] == ["Szymborska", "Panotti"]
+        assert document["settings"]["words"] is True
+        for segment in document["segments"]:
+            assert "".join(word["text"] for word in segment["words"]).strip() == segment["text"]

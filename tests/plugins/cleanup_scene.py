@@ -27,7 +27,7 @@ from panotti_daemon.models.database import Database
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import Recording, Track
 from panotti_daemon.models.transcript import store as transcripts
-from panotti_daemon.models.transcript.models import Transcription
+from panotti_daemon.models.transcript.models import RequestedSettings, Transcription
 from panotti_daemon.models.transcript.writer import OutputWriter
 from panotti_daemon.paths import bundled
 from panotti_daemon.settings import Format, WatchFolder
@@ -122,7 +122,7 @@ class Scene:
             connection = transaction.connection
             await recordings.insert(connection, recording)
             transcript_id, _ = await transcripts.get_or_create(
-                connection, recording.id, "auto", "auto", self.clock.now()
+                connection, recording.id, RequestedSettings(), self.clock.now()
             )
             await self.ledger.see(transaction, [Seen(path, self.folder, found) for path, found in seen.items()])
             for track in tracks:

@@ -8,18 +8,19 @@ import pytest
 
 from panotti_daemon.core.plugins import Event, PermanentError, RecordingData, TranscriptionCompleted
 from panotti_daemon.errors import OutputUnavailable
+from panotti_daemon.models.transcript.models import Checkpoint, DecodedWindow, RequestedSettings
 from panotti_daemon.paths import bundled
 from panotti_daemon.testing import NOW, RECORDING, Hosting, PluginHost, Services, event_for, transcription
 
 pytest_plugins = ["panotti_daemon.testing.fixtures"]
 
-READY = event_for("recording.ready", {"language": "de", "model": "base"}, correlation_id="r1")
+READY = event_for("recording.ready", correlation_id="r1")
 KNOWN = event_for("recording.known", correlation_id="r1")
 
 
 @pytest.fixture
 def services() -> Services:
-    return Services()
+    return Services(settings=RequestedSettings(language="de", model="base"))
 
 
 @asynccontextmanager
@@ -88,7 +89,7 @@ async def test_an_output_that_is_unavailable_costs_no_second_decoding(hosted: Ho
     ("changes", "log"),
     [
         ({"is_whole": False}, ["is it whole?"]),
-        ({"has_changed": True}, ["is it whole?", "decode de base", "has it changed?"]),
+        ({"has_changed": True}, ["is it whole?", "decode auto auto", "has it changed?"]),
     ],
     ids=["before", "meanwhile"],
 )
@@ -137,3 +138,33 @@ async def test_a_recording_that_was_forgotten_is_not_tried_again(hosted: Hosting
         with pytest.raises(PermanentError):
             await plugin.deliver(event_for("recording.ready", {"recording": {"id": "gone"}}))
         assert [delivery.state.value for delivery in plugin.deliveries] == ["dead"]
+
+
+def checkpoint(second: int, said: str) -> Checkpoint:
+    window = DecodedWindow(
+        track=0,
+        start=second * 16_000,
+        end=(second + 1) * 16_000,
+        segments=transcription(said).segments,
+        transcribed_seconds=1.0,
+        again=False,
+        suspect=False,
+    )
+    return Checkpoint(model="tiny.en", language="en", language_probability=1.0, windows=(window,))
+
+
+async def test_what_is_decoded_is_kept_and_told_as_it_comes(hosted: Hosting) -> None:
+    services = Services(decoded=[checkpoint(0, "Hello Ann."), checkpoint(1, "How are you?")])
+    async with transcriber(hosted, services) as plugin:
+        await plugin.deliver(READY)
+        heard = [told.data for told in plugin.announcements if told.name == "transcription_local.heard"]
+    assert services.kept == services.decoded
+    assert {segment["text"] for told in heard for segment in told["segments"]} == {"Hello Ann.", "How are you?"}
+
+
+async def test_a_transcription_goes_on_behind_what_was_kept(hosted: Hosting) -> None:
+    first, second = checkpoint(0, "Hello Ann."), checkpoint(1, "How are you?")
+    services = Services(decoded=[first, second], kept=[first])
+    async with transcriber(hosted, services) as plugin:
+        await plugin.deliver(READY)
+    assert services.kept == [first, second]

@@ -130,8 +130,7 @@ class EventBus:
                 subscriber = self._subscribers.get(delivery.subscriber)
                 exhausted = subscriber and delivery.attempts >= subscriber.subscription.max_attempts
                 if culprits and delivery.subscriber not in culprits:
-                    unspent = {"state": DeliveryState.QUEUED, "attempts": delivery.attempts - 1}
-                    delivery = delivery.model_copy(update=unspent)
+                    delivery = delivery.refunded().model_copy(update={"state": DeliveryState.QUEUED})
                 elif exhausted:
                     reason = f"Panotti itself ended {delivery.attempts} times while working on it"
                     delivery = delivery.model_copy(update={"state": DeliveryState.DEAD, "error": reason})
@@ -186,6 +185,10 @@ class EventBus:
     def heartbeat(self, name: str, event_id: str) -> None:
         """The subscriber's handler of this event has made progress: it is not hung."""
         self._subscribers[name].heartbeat(event_id)
+
+    async def spare_attempt(self, name: str, event_id: str) -> None:
+        """The handler's work on this event so far is kept, so that this attempt costs nothing, however it ends."""
+        await self._subscribers[name].spare_attempt(event_id)
 
     async def withdraw(self, correlation_id: str) -> int:
         """Ends what is queued, waiting or running in a correlation, as done without result; returns how many."""

@@ -43,6 +43,8 @@ class Subscription:
     retry_jitter: float = 0.2
     """The part of a pause by which it is shorter or longer at random, so that what failed together does not come back
     together."""
+    gives_way: bool = False
+    """What runs goes back to the queue, at no attempt's cost, when something is wanted now."""
     silence_seconds: float = 600.0
     """A handler that has neither ended nor reported progress for so long is taken for hung."""
 
@@ -102,10 +104,9 @@ def after_failure(
     reason = describe(error)
     if isinstance(error, Unavailable):
         seconds = min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(delivery.waits, 10))
-        return delivery.model_copy(
+        return delivery.refunded().model_copy(
             update={
                 "state": DeliveryState.WAITING,
-                "attempts": delivery.attempts - 1,
                 "waits": delivery.waits + 1,
                 "available_at": now + timedelta(seconds=seconds),
                 "error": reason,

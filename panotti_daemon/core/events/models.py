@@ -131,6 +131,10 @@ class Delivery(BaseModel):
     available_at: datetime | None = None
     error: str | None = None
 
+    def refunded(self) -> Self:
+        """As if this attempt had not been made."""
+        return self.model_copy(update={"attempts": max(0, self.attempts - 1)})
+
 
 class Announcement(BaseModel):
     """A passing message: whoever listens now hears it, and nobody else ever does."""

@@ -32,6 +32,8 @@ class Run:
     settled: asyncio.Task[None] | None = None
     """Ends once the outcome is stored."""
     lingers: bool = False
+    spared: bool = False
+    """Its attempt costs nothing."""
 
     def interrupt(self, why: Interruption) -> None:
         if self.interrupted.done():

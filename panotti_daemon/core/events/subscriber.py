@@ -149,6 +149,15 @@ class Subscriber:
             if run.delivery.event_id == event_id:
                 run.deadline = self._deadline()
 
+    async def spare_attempt(self, event_id: str) -> None:
+        for run in self._runs.values():
+            if run.delivery.event_id == event_id and not run.spared:
+                run.spared = True
+                run.delivery = run.delivery.refunded()
+                async with self._database.transaction() as transaction:
+                    await self._outbox.change(transaction, run.delivery, run.event)
+                return
+
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self.subscription.silence_seconds
 
@@ -188,16 +197,20 @@ class Subscriber:
         return self._least is None or run.delivery.priority < self._least
 
     async def _has_room(self, least: EventPriority) -> bool:
-        """What is held makes room for what need not wait."""
+        """What is held makes room for what need not wait, and what gives way, for what is wanted now."""
         if self._busy < self._slots:
             return True
-        held = [run for run in self._runs.values() if self._is_held(run) and not run.lingers]
-        if not held:
+        runs = [run for run in self._runs.values() if not run.lingers]
+        yielding = [run for run in runs if self._is_held(run)]
+        if not yielding and self.subscription.gives_way:
+            yielding = [run for run in runs if run.delivery.priority < EventPriority.NOW]
+            least = EventPriority.NOW
+        if not yielding:
             return False
         async with self._database.reading() as connection:
             is_asked = await persistence.is_claimable(connection, self.name, least)
         if is_asked:
-            await interrupt(held[:1], Interruption.STOP)
+            await interrupt(yielding[:1], Interruption.STOP)
         return is_asked
 
     async def _start_next(self, handler: Handler, least: EventPriority) -> bool:
@@ -281,8 +294,7 @@ class Subscriber:
         if error is None:
             return delivery.model_copy(update={"state": DeliveryState.DONE, "error": None}), run.handling.result()
         if why is Interruption.STOP:
-            refunded = {"state": DeliveryState.QUEUED, "attempts": delivery.attempts - 1}
-            return delivery.model_copy(update=refunded), []
+            return delivery.refunded().model_copy(update={"state": DeliveryState.QUEUED}), []
         if why is Interruption.SILENCE:
             seconds = self.subscription.silence_seconds
             error = HandlerSilent(f"It gave no sign of life for {seconds:.0f} s, and was ended")

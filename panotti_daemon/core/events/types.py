@@ -178,6 +178,20 @@ class TranscriptionProgress(Payload):
     seconds_left: float | None = None
 
 
+class HeardSegment(BaseModel):
+    start: float
+    end: float
+    text: str
+    track: str | None = None
+
+
+class TranscriptionHeard(Payload):
+    """Text as it comes, long before a transcript is done; windows that are decoded at once may come in any order."""
+
+    recording_id: str
+    segments: list[HeardSegment]
+
+
 class CleanedFile(BaseModel):
     path: str
     """Where it stood."""
@@ -216,6 +230,7 @@ EVENTS: dict[str, type[Payload]] = {
 ANNOUNCEMENTS: dict[str, type[Payload]] = {
     "transcription_local.started": TranscriptionProgress,
     "transcription_local.progress": TranscriptionProgress,
+    "transcription_local.heard": TranscriptionHeard,
     "transcription_local.stopped": TranscriptionProgress,
 }
 """Passing: never stored."""

@@ -9,6 +9,7 @@ from panotti_daemon.core.events.types import (
     CleanupCompleted,
     EventContext,
     EventPriority,
+    HeardSegment,
     NotificationCompleted,
     Payload,
     PluginError,
@@ -19,6 +20,7 @@ from panotti_daemon.core.events.types import (
     RecordingReady,
     TranscriptionCompleted,
     TranscriptionData,
+    TranscriptionHeard,
     TranscriptionMetadata,
     TranscriptionProgress,
 )
@@ -28,11 +30,12 @@ from panotti_daemon.core.plugins.secrets import Secret
 from panotti_daemon.errors import MediaError, PanottiError, PermanentError, Unavailable
 from panotti_daemon.hours import Hours, checked_hours
 from panotti_daemon.models.recording.models import FinishedFile, Recording
-from panotti_daemon.models.transcript.models import Transcript, Transcription, TranscriptStatus
+from panotti_daemon.models.transcript.models import Checkpoint, Transcript, Transcription, TranscriptStatus
 
 __all__ = [
     "Attention",
     "BaseModel",
+    "Checkpoint",
     "CleanedFile",
     "CleanupCompleted",
     "ConfigDict",
@@ -43,6 +46,7 @@ __all__ = [
     "Field",
     "FinishedFile",
     "Health",
+    "HeardSegment",
     "Hours",
     "Library",
     "MediaError",
@@ -64,6 +68,7 @@ __all__ = [
     "Transcription",
     "TranscriptionCompleted",
     "TranscriptionData",
+    "TranscriptionHeard",
     "TranscriptionMetadata",
     "TranscriptionProgress",
     "Unavailable",

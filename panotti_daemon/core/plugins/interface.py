@@ -34,6 +34,8 @@ class Ports(Protocol):
 
     def heartbeat(self, plugin: str, event_id: str) -> None: ...
 
+    async def spare_attempt(self, plugin: str, event_id: str) -> None: ...
+
     async def run_blocking(self, plugin: str, function: Callable[[], T]) -> T: ...
 
     async def get_state(self, plugin: str, key: str) -> Any: ...
@@ -93,6 +95,11 @@ class PluginBase:
     def is_alive(self, event: Event) -> None:
         """Call it while a long `handle` makes progress, so that it is not taken for hung."""
         self._ports.heartbeat(self.manifest.name, event.id)
+
+    async def spare_attempt(self, event: Event) -> None:
+        """Call it once part of a long `handle` is kept: the next attempt goes on from there, so this one does not count.
+        Never call it without progress, or what kills the daemon does so for ever."""
+        await self._ports.spare_attempt(self.manifest.name, event.id)
 
     async def run_blocking(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs what would block the daemon, such as file operations or a long computation, in a thread of its own. A

@@ -93,6 +93,7 @@ class LimitedPorts:
         self._ports = ports
         self._limits = limits
         self.heartbeat = ports.heartbeat
+        self.spare_attempt = ports.spare_attempt
         self.run_blocking = ports.run_blocking
         self.get_state = ports.get_state
         self.set_state = ports.set_state

@@ -19,7 +19,7 @@ API_VERSION = 1
 
 MANIFEST = "plugin.yaml"
 
-RESERVED = ("daemon", "recording")
+RESERVED = ("daemon", "engine", "recording")
 """The areas of Panotti's own events."""
 
 
@@ -72,6 +72,8 @@ class Manifest(BaseModel):
     retry_longest_seconds: float = Field(600.0, gt=0, le=86400)
     retry_jitter: float = Field(0.2, ge=0, le=1)
     """The part of a pause by which it is shorter or longer at random."""
+    gives_way: bool = False
+    """Whether what runs goes back to the queue when something is wanted now; it is handled again from its beginning."""
     silence_seconds: float = Field(600.0, gt=0)
     config: dict[str, Any] = {}
 
@@ -85,6 +87,7 @@ class Manifest(BaseModel):
             retry_factor=self.retry_factor,
             retry_longest_seconds=self.retry_longest_seconds,
             retry_jitter=self.retry_jitter,
+            gives_way=self.gives_way,
             silence_seconds=self.silence_seconds,
         )
 

@@ -28,6 +28,9 @@ class DaemonPorts:
     def heartbeat(self, plugin: str, event_id: str) -> None:
         self._bus.heartbeat(plugin, event_id)
 
+    async def spare_attempt(self, plugin: str, event_id: str) -> None:
+        await self._bus.spare_attempt(plugin, event_id)
+
     async def run_blocking(self, plugin: str, function: Callable[[], T]) -> T:
         return await in_own_thread(function, f"plugin {plugin}")
 

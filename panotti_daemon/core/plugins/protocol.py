@@ -12,10 +12,12 @@ from structlog.stdlib import BoundLogger
 
 from panotti_daemon.clock import Clock
 from panotti_daemon.models.recording.models import FinishedFile, Recording
-from panotti_daemon.models.transcript.models import Transcript, Transcription
+from panotti_daemon.models.transcript.models import Checkpoint, RequestedSettings, Transcript, Transcription
 
 OnProgress = Callable[[float, float | None], None]
 """Told the fraction that is done and the seconds that are left, if these can be guessed."""
+OnCheckpoint = Callable[[Checkpoint], None]
+"""Told of windows as they are done."""
 
 
 class Recordings(Protocol):
@@ -33,9 +35,17 @@ class Recordings(Protocol):
 
 class Transcriber(Protocol):
     async def transcribe(
-        self, recording: Recording, *, language: str, model: str, on_progress: OnProgress
+        self,
+        recording: Recording,
+        settings: RequestedSettings,
+        *,
+        done: Sequence[Checkpoint] = (),
+        on_progress: OnProgress,
+        on_checkpoint: OnCheckpoint,
     ) -> Transcription:
-        """Raises MediaError, EngineError, ModelUnavailable or SourceUnavailable. Cancelling ends it at once."""
+        """Goes on behind what an earlier try has `done`, where that can still be used. Raises MediaError, EngineError,
+        ModelUnavailable or SourceUnavailable. Cancelling ends it within a second; what was finished until then is
+        still told to `on_checkpoint`."""
 
 
 class Transcripts(Protocol):
@@ -45,6 +55,12 @@ class Transcripts(Protocol):
     async def store(self, transcript_id: str, result: Transcription) -> Transcript:
         """Keeps the engine's result; storing it again replaces it."""
 
+    async def checkpoints(self, transcript_id: str) -> Sequence[Checkpoint]:
+        """What was kept of a pending one, in the order of its decoding."""
+
+    async def keep(self, transcript_id: str, checkpoint: Checkpoint) -> None:
+        """Until the result is stored."""
+
 
 class Outputs(Protocol):
     async def write(self, transcript: Transcript, recording: Recording) -> Mapping[str, Path]:
@@ -52,6 +68,9 @@ class Outputs(Protocol):
 
     async def restore(self, transcript: Transcript, recording: Recording, came: Path) -> Mapping[str, Path]:
         """Writes only what is missing for the folder of a file with known content; returns what it wrote."""
+
+    def speaker_labels(self, transcript: Transcript, recording: Recording, came: Path | None = None) -> dict[str, str]:
+        """How what `write`, or `restore` for the file that came, has written shows each track, by its label."""
 
 
 class Library(Protocol):

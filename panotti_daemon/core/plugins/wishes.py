@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from panotti_daemon import settings_files
 from panotti_daemon.errors import SettingsError
 from panotti_daemon.paths import Paths
 from panotti_daemon.settings import PluginSettings, Sources, merge, origin, read_sources
 
-NOTE = "# Written by `panotti plugins`. It stands above config.yaml and below the environment.\n"
+WRITER = "panotti plugins"
 
 
 class Wishes:
@@ -84,11 +82,11 @@ class StoredWishes(Wishes):
     def keep(self, plugin: str, wish: Mapping[str, Any]) -> None:
         file = self._file(plugin)
         before = self.by_command(plugin)
-        self._write(file, wish)
+        settings_files.write(file, wish, by=WRITER)
         try:
             self.refresh()
         except SettingsError:
-            self._write(file, before)
+            settings_files.write(file, before, by=WRITER)
             self.refresh()
             raise
 
@@ -99,21 +97,6 @@ class StoredWishes(Wishes):
 
     def _file(self, plugin: str) -> Path:
         return self._paths.plugin_settings / f"{plugin}.yaml"
-
-    def _write(self, file: Path, wish: Mapping[str, Any]) -> None:
-        try:
-            if not wish:
-                file.unlink(missing_ok=True)
-                return
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary = file.with_suffix(".tmp")
-            with temporary.open("w", encoding="utf-8") as written:
-                written.write(NOTE + yaml.safe_dump(dict(wish), sort_keys=False, allow_unicode=True))
-                written.flush()
-                os.fsync(written.fileno())
-            temporary.replace(file)
-        except (OSError, yaml.YAMLError) as error:
-            raise SettingsError(f"{file} cannot be written: {error}") from error
 
 
 def _get(values: Any, key: tuple[str, ...]) -> Any:

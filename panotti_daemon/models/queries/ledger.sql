@@ -44,6 +44,10 @@ DELETE FROM ledger WHERE path = :path;
 -- name: set_urgent!
 UPDATE ledger SET urgent = 1 WHERE path = :path;
 
+-- name: undecided_urgent_files
+-- What a person asked for and is not known yet.
+SELECT * FROM ledger WHERE urgent = 1 AND transcript_id IS NULL AND state IN ('growing', 'waiting');
+
 -- name: follow_transcript!
 -- The files whose content this transcript is of; copies keep saying so, and a file that changed has left.
 UPDATE ledger SET state = :state, reason = :reason, updated_at = :now

@@ -1,11 +1,10 @@
 -- name: insert_transcript!
-INSERT INTO transcripts (id, recording_id, language_setting, model_setting, status, created_at)
-VALUES (:id, :recording_id, :language_setting, :model_setting, 'pending', :now)
-ON CONFLICT (recording_id, language_setting, model_setting) DO NOTHING;
+INSERT INTO transcripts (id, recording_id, settings, status, created_at)
+VALUES (:id, :recording_id, :settings, 'pending', :now)
+ON CONFLICT (recording_id, settings) DO NOTHING;
 
 -- name: transcript_by_settings^
-SELECT * FROM transcripts
-WHERE recording_id = :recording_id AND language_setting = :language_setting AND model_setting = :model_setting;
+SELECT * FROM transcripts WHERE recording_id = :recording_id AND settings = :settings;
 
 -- name: transcript_by_id^
 SELECT transcripts.*, recordings.content_id, recordings.title
@@ -38,9 +37,21 @@ DELETE FROM segments WHERE transcript_id = :transcript_id;
 
 -- name: insert_segments*!
 INSERT INTO segments
-    (transcript_id, position, start, end, text, track, avg_logprob, no_speech_prob, compression_ratio)
+    (transcript_id, position, start, end, text, track, avg_logprob, no_speech_prob, compression_ratio, words, bleed)
 VALUES
-    (:transcript_id, :position, :start, :end, :text, :track, :avg_logprob, :no_speech_prob, :compression_ratio);
+    (:transcript_id, :position, :start, :end, :text, :track, :avg_logprob, :no_speech_prob, :compression_ratio,
+     :words, :bleed);
+
+-- name: insert_checkpoint!
+-- Nothing, where the transcript was withdrawn or is done.
+INSERT INTO checkpoints (transcript_id, data)
+SELECT id, :data FROM transcripts WHERE id = :transcript_id AND status = 'pending';
+
+-- name: checkpoints_of_transcript
+SELECT data FROM checkpoints WHERE transcript_id = :transcript_id ORDER BY id;
+
+-- name: delete_checkpoints!
+DELETE FROM checkpoints WHERE transcript_id = :transcript_id;
 
 -- name: recent_transcripts
 SELECT transcripts.id, transcripts.recording_id, transcripts.created_at, recordings.title,

@@ -8,7 +8,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from panotti_daemon.choices import FileState as FileState
-from panotti_daemon.models.recording.names import shown
 
 
 class Track(BaseModel):
@@ -42,11 +41,6 @@ class Recording(BaseModel):
     @property
     def path(self) -> Path:
         return self.tracks[0].path
-
-    @property
-    def speaker_labels(self) -> dict[str, str]:
-        """How to show each track; empty for one that is alone."""
-        return {track.label: shown(track.label) for track in self.tracks if track.label}
 
 
 class FinishedFile(BaseModel):

@@ -59,7 +59,7 @@ async def _adopt(transaction: Transaction, document: Document, outputs: list[Kno
         )
         await recordings.insert(connection, recording)
     transcript_id, is_new = await transcripts.get_or_create(
-        connection, recording.id, document.settings.language, document.settings.model, clock.now()
+        connection, recording.id, document.settings, clock.now()
     )
     if is_new:
         await transcripts.finish(connection, transcript_id, document.transcription(), document.created_at)

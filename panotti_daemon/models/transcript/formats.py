@@ -10,11 +10,9 @@ in the brackets that captions use for what nobody spoke: a file of no bytes look
 from __future__ import annotations
 
 import re
-import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
-from itertools import accumulate, pairwise
 from typing import Final, Literal
 
 import pydantic_core
@@ -23,8 +21,19 @@ from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 from panotti_daemon import __version__
 from panotti_daemon.models.recording.models import Recording
 from panotti_daemon.models.recording.names import shown
-from panotti_daemon.models.transcript.models import Coverage, Frozen, Segment, Transcript, Transcription
-from panotti_daemon.settings import Format
+from panotti_daemon.models.transcript.breaks import SENTENCE_ENDS, columns
+from panotti_daemon.models.transcript.captions import Caption, Utterance, captions
+from panotti_daemon.models.transcript.models import (
+    Coverage,
+    Frozen,
+    RequestedSettings,
+    Segment,
+    Transcript,
+    Transcription,
+    Word,
+)
+from panotti_daemon.models.transcript.typography import tidy
+from panotti_daemon.settings import Format, WatchFolder
 
 SCHEMA: Final = "panotti.transcript"
 SCHEMA_VERSION: Final = 1
@@ -34,12 +43,21 @@ PARAGRAPH_PAUSE = 2.0
 """Seconds of silence that end a paragraph."""
 PARAGRAPH_LENGTH = 700
 """Characters after which a paragraph ends with its sentence."""
-LINE_LENGTH = 42
-"""Characters of a caption's line, and two lines of a caption, as in the style guides of broadcasters."""
-LINES = 2
 UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 """Languages that write no spaces between words, as in Whisper's own tokenizer."""
-SENTENCE_ENDS = tuple(".?!…。？！")
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What a folder's settings say of the looks of its transcripts; what is stored is the same whatever they say."""
+
+    clean_text: bool = False
+    speakers: Mapping[str, str] = field(default_factory=dict)
+    """Names, by the label of the track."""
+
+    @classmethod
+    def of(cls, folder: WatchFolder) -> Rendering:
+        return cls(folder.clean_text, folder.speakers)
 
 
 class Source(Frozen):
@@ -48,13 +66,6 @@ class Source(Frozen):
     name: str = Field(description="Its name, without the folders, which are nobody else's business.")
     label: str | None = Field(description="The track that it holds, such as `microphone`; null for the only one.")
     size: int = Field(description="Bytes.")
-
-
-class RequestedSettings(Frozen):
-    """What was asked for; `auto` left the choice to Panotti."""
-
-    language: str = Field(description="`auto` or a language's code.")
-    model: str = Field(description="`auto` or a model's name.")
 
 
 class DocumentSegment(Frozen):
@@ -68,6 +79,12 @@ class DocumentSegment(Frozen):
     avg_logprob: float = Field(description="Mean log probability of the words: how sure the model was.")
     no_speech_prob: float = Field(description="Probability that this is no speech at all.")
     compression_ratio: float = Field(description="How well the text compresses; repetitions are above 2.4.")
+    bleed: bool = Field(
+        False, description="True: the other side of a call, heard in this track. Other formats leave it out."
+    )
+    words: tuple[Word, ...] = Field(
+        (), description="Each word with its times, where they were asked for.", exclude_if=lambda words: not words
+    )
 
 
 class Document(Frozen):
@@ -85,7 +102,7 @@ class Document(Frozen):
     settings: RequestedSettings
     model: str = Field(description="The model that was used.")
     language: str = Field(description="Code of the language that was spoken.")
-    language_probability: float = Field(description="How sure the model was of it, from 0 to 1.")
+    language_probability: float = Field(description="How sure the model was of it, from 0 to 1; 0: it did not say.")
     duration: float = Field(description="Seconds of the longest track.")
     speech_seconds: float = Field(description="Seconds in which somebody speaks.")
     coverage: Coverage = Field(Coverage(), description="How much of that became text, and how well that went.")
@@ -93,16 +110,17 @@ class Document(Frozen):
     created_at: AwareDatetime = Field(description="When it was transcribed, in UTC, to the second.")
     versions: dict[str, str] = Field(description="Of Panotti and of the libraries that made it, by name.")
     warnings: tuple[str, ...] = Field(description="What was odd about the recording, a sentence each.")
-    speaker_labels: dict[str, str] = Field(description="How to show each track: `{microphone: Microphone}`.")
+    speaker_labels: dict[str, str] = Field(description="How to show each track: `{microphone: Anna}`.")
+    clean_text: bool = Field(False, description="Whether the other formats are tidied; here the text never is.")
     segments: tuple[DocumentSegment, ...] = Field(description="In the order of their start; none: no speech.")
 
     @classmethod
-    def of(cls, transcript: Transcript, recording: Recording) -> Document:
+    def of(cls, transcript: Transcript, recording: Recording, rendering: Rendering | None = None) -> Document:
         """The document of a finished transcript; a ValueError for one that is still pending."""
         result = transcript.result
         if result is None:
             raise ValueError(f"The transcript {transcript.id} is not finished")
-        labels = [track.label for track in recording.tracks] + [segment.track for segment in result.segments]
+        rendering = rendering or Rendering()
         return cls(
             content_id=transcript.content_id,
             recording_id=transcript.recording_id,
@@ -111,7 +129,7 @@ class Document(Frozen):
                 Source(name=printable(track.path.name), label=track.label, size=track.size)
                 for track in recording.tracks
             ),
-            settings=RequestedSettings(language=transcript.language_setting, model=transcript.model_setting),
+            settings=transcript.settings,
             model=result.model,
             language=result.language,
             language_probability=result.language_probability,
@@ -122,7 +140,8 @@ class Document(Frozen):
             created_at=transcript.created_at.astimezone(UTC).replace(microsecond=0),
             versions={"panotti": __version__, **result.versions},
             warnings=result.warnings,
-            speaker_labels={label: shown(label) for label in labels if label},
+            speaker_labels=speaker_labels(result, recording, rendering.speakers),
+            clean_text=rendering.clean_text,
             segments=tuple(
                 DocumentSegment(id=number, **segment.model_dump()) for number, segment in enumerate(result.segments)
             ),
@@ -147,11 +166,28 @@ class Document(Frozen):
         """Who is shown as speaking: empty unless the recording has several tracks."""
         return self.speaker_labels.get(track or "", "") if len(self.speaker_labels) > 1 else ""
 
+    @property
+    def text_language(self) -> str:
+        """That of the text, which a translation has in English."""
+        return "en" if self.settings.task == "translate" else self.language
+
+    @property
+    def joint(self) -> str:
+        """What stands between two segments."""
+        return "" if self.text_language in UNSPACED_LANGUAGES else " "
+
     def spoken(self) -> Iterator[tuple[DocumentSegment, str]]:
-        """The segments that say something, each with its text on one line."""
+        """The segments that say something to a reader, each with its text on one line."""
         for segment in self.segments:
-            if text := _one_line(segment.text):
-                yield segment, text
+            text = _one_line(segment.text)
+            if text and not segment.bleed:
+                yield segment, tidy(text, self.text_language) if self.clean_text else text
+
+
+def speaker_labels(result: Transcription, recording: Recording, names: Mapping[str, str]) -> dict[str, str]:
+    """How to show each track, also those that are channels or streams of one file."""
+    labels = [track.label for track in recording.tracks] + [segment.track for segment in result.segments]
+    return {label: names.get(label) or shown(label) for label in labels if label}
 
 
 def parse_document(text: str) -> Document:
@@ -228,38 +264,38 @@ def _paragraphs(document: Document) -> list[_Paragraph]:
     return paragraphs
 
 
-def _joint(document: Document) -> str:
-    return "" if document.language in UNSPACED_LANGUAGES else " "
-
-
 def _txt(document: Document) -> str:
     paragraphs = []
     for paragraph in _paragraphs(document):
         speaker = document.speaker(paragraph.track)
-        text = _joint(document).join(paragraph.texts)
+        text = document.joint.join(paragraph.texts)
         paragraphs.append(f"{speaker}: {text}" if speaker else text)
     return "\n\n".join(paragraphs or [NO_SPEECH]) + "\n"
 
 
 def _markdown(document: Document) -> str:
-    sure = f" ({document.language_probability:.0%} sure)" if document.settings.language == "auto" else ""
+    was_told = document.settings.language == "auto" and document.language_probability > 0
+    sure = f" ({document.language_probability:.0%} sure)" if was_told else ""
+    translated = ", translated into English" if document.settings.task == "translate" else ""
     files = [f"{file.name} ({shown(file.label)})" if file.label else file.name for file in document.sources]
     facts = {
         "Recording": ", ".join(files),
         "Length": _clock(_milliseconds(document.duration)),
-        "Language": document.language + sure,
+        "Language": document.language + sure + translated,
         "Model": document.model,
         "Transcribed": f"{document.created_at:%Y-%m-%d %H:%M} UTC",
     }
     if document.incomplete:
         facts["Incomplete"] = "the file held less than its header promised"
+    if bleed := sum(segment.bleed for segment in document.segments):
+        facts["Left out"] = f"{bleed} passages in which a track hears another one"
     lines = [f"- **{name}:** {_escape_markdown(_one_line(fact))}" for name, fact in facts.items()]
     lines += [f"- **Note:** {_escape_markdown(_one_line(warning))}" for warning in document.warnings]
     blocks = [f"# {_escape_markdown(_one_line(document.title))}".rstrip(), "\n".join(lines)]
     for paragraph in _paragraphs(document):
         speaker = document.speaker(paragraph.track)
         mark = _clock(_milliseconds(paragraph.start)) + (f" {_escape_markdown(speaker)}:" if speaker else "")
-        blocks.append(f"**{mark}** {_escape_markdown(_joint(document).join(paragraph.texts))}")
+        blocks.append(f"**{mark}** {_escape_markdown(document.joint.join(paragraph.texts))}")
     if len(blocks) == 2:
         blocks.append(_escape_markdown(NO_SPEECH))
     return "\n\n".join(blocks) + "\n"
@@ -272,48 +308,44 @@ def _escape_markdown(text: str) -> str:
 # Captions: srt and vtt
 
 
-@dataclass(frozen=True)
-class _Cue:
-    start: int
-    """Milliseconds, as is the end, which is always later."""
-    end: int
-    speaker: str
-    lines: list[str]
-
-
-def _cues(document: Document) -> list[_Cue]:
-    """Captions of two lines: a longer segment becomes several, each with time for its share of the characters."""
-    cues = []
+def _cues(document: Document) -> list[tuple[str, Caption]]:
+    """The captions of all tracks in the order of their beginnings, each with its speaker."""
+    tracks: dict[str | None, list[Utterance]] = {}
     for segment, text in document.spoken():
-        lines = textwrap.wrap(text, LINE_LENGTH, break_on_hyphens=False)
-        captions = [lines[at : at + LINES] for at in range(0, len(lines), LINES)]
-        start = _milliseconds(segment.start)
-        # One millisecond is set aside for each caption: that keeps every end after its start.
-        spare = max(0, _milliseconds(segment.end) - start - len(captions))
-        read = list(accumulate((sum(map(len, caption)) for caption in captions), initial=0))
-        times = [start + number + round(spare * characters / read[-1]) for number, characters in enumerate(read)]
+        utterance = Utterance(segment.start, segment.end, text, segment.words)
+        tracks.setdefault(segment.track, []).append(utterance)
+    cues = []
+    for track, said in tracks.items():
+        speaker = _one_line(document.speaker(track))
         cues += [
-            _Cue(begin, end, document.speaker(segment.track), caption)
-            for (begin, end), caption in zip(pairwise(times), captions, strict=True)
+            (speaker, caption)
+            for caption in captions(
+                sorted(said, key=lambda utterance: utterance.start),
+                language=document.text_language,
+                duration=document.duration,
+                joint=document.joint,
+                indent=columns(f"{speaker}: ") if speaker else 0,
+            )
         ]
-    return sorted(cues, key=lambda cue: (cue.start, cue.end))
+    return sorted(cues, key=lambda cue: (cue[1].start, cue[1].end))
 
 
 def _srt(document: Document) -> str:
     blocks = []
-    for number, cue in enumerate(_cues(document), 1):
-        text = "\n".join(cue.lines).replace("-->", "→")
-        speaker = f"{_one_line(cue.speaker)}: " if cue.speaker else ""
-        blocks.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{speaker}{text}\n")
+    for number, (speaker, caption) in enumerate(_cues(document), 1):
+        times = f"{_clock(caption.start, ',')} --> {_clock(caption.end, ',')}"
+        text = "\n".join(caption.lines).replace("-->", "→")
+        blocks.append(f"{number}\n{times}\n" + (f"{speaker}: {text}\n" if speaker else f"{text}\n"))
     return "\n".join(blocks)
 
 
 def _vtt(document: Document) -> str:
     blocks = ["WEBVTT\n"]
-    for cue in _cues(document):
-        text = _escape_vtt("\n".join(cue.lines))
-        voice = f"<v {_escape_vtt(_one_line(cue.speaker))}>" if cue.speaker else ""
-        blocks.append(f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{voice}{text}\n")
+    for speaker, caption in _cues(document):
+        times = f"{_clock(caption.start, '.')} --> {_clock(caption.end, '.')}"
+        voice = f"<v {_escape_vtt(speaker)}>" if speaker else ""
+        text = _escape_vtt("\n".join(caption.lines))
+        blocks.append(f"{times}\n{voice}{text}\n")
     if len(blocks) == 1:
         blocks.append("NOTE no speech\n")
     return "\n".join(blocks)

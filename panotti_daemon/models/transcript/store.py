@@ -7,21 +7,32 @@ from datetime import datetime
 from typing import Any
 
 from aiosqlite import Connection
+from pydantic import TypeAdapter
 
 from panotti_daemon.clock import Clock
 from panotti_daemon.errors import PermanentError
 from panotti_daemon.ids import new_id
 from panotti_daemon.models.database import Database, queries, stamp
-from panotti_daemon.models.transcript.models import Segment, Transcript, Transcription, TranscriptStatus
+from panotti_daemon.models.transcript.models import (
+    Checkpoint,
+    RequestedSettings,
+    Segment,
+    Transcript,
+    Transcription,
+    TranscriptStatus,
+    Word,
+)
+
+_WORDS: TypeAdapter[tuple[Word, ...]] = TypeAdapter(tuple[Word, ...])
 
 
 async def get_or_create(
-    connection: Connection, recording_id: str, language: str, model: str, now: datetime
+    connection: Connection, recording_id: str, settings: RequestedSettings, now: datetime
 ) -> tuple[str, bool]:
     """The id of the transcript with these settings, and whether it is a new, pending one."""
-    settings = {"recording_id": recording_id, "language_setting": language, "model_setting": model}
-    created = await queries().insert_transcript(connection, id=new_id(), now=stamp(now), **settings)
-    row = await queries().transcript_by_settings(connection, **settings)
+    identity = {"recording_id": recording_id, "settings": settings.model_dump_json(exclude_defaults=True)}
+    created = await queries().insert_transcript(connection, id=new_id(), now=stamp(now), **identity)
+    row = await queries().transcript_by_settings(connection, **identity)
     return str(row["id"]), bool(created)
 
 
@@ -55,9 +66,11 @@ async def finish(connection: Connection, transcript_id: str, result: Transcripti
         created_at=stamp(now),
         result=result.model_dump_json(exclude={"segments"}),
     )
+    await queries().delete_checkpoints(connection, transcript_id=transcript_id)
     await queries().delete_segments(connection, transcript_id=transcript_id)
     rows = [
-        segment.model_dump() | {"transcript_id": transcript_id, "position": position}
+        segment.model_dump(exclude={"words"})
+        | {"transcript_id": transcript_id, "position": position, "words": _WORDS.dump_json(segment.words).decode()}
         for position, segment in enumerate(result.segments)
     ]
     if rows:
@@ -68,9 +81,14 @@ async def _read(connection: Connection, row: dict[str, Any]) -> Transcript:
     result = None
     if row["result"]:
         rows = queries().segments_of_transcript(connection, transcript_id=row["id"])
-        segments = tuple([Segment.model_validate(dict(segment)) async for segment in rows])
+        segments = tuple([_segment(dict(segment)) async for segment in rows])
         result = Transcription.model_validate(json.loads(row["result"]) | {"segments": segments})
-    return Transcript.model_validate(row | {"result": result})
+    settings = RequestedSettings.model_validate_json(row["settings"])
+    return Transcript.model_validate(row | {"settings": settings, "result": result})
+
+
+def _segment(row: dict[str, Any]) -> Segment:
+    return Segment.model_validate(row | {"words": _WORDS.validate_json(row["words"])})
 
 
 class TranscriptStore:
@@ -88,3 +106,14 @@ class TranscriptStore:
         async with self._database.transaction() as transaction:
             await finish(transaction.connection, transcript_id, result, self._clock.now())
             return await get(transaction.connection, transcript_id)
+
+    async def checkpoints(self, transcript_id: str) -> list[Checkpoint]:
+        async with self._database.reading() as connection:
+            rows = queries().checkpoints_of_transcript(connection, transcript_id=transcript_id)
+            return [Checkpoint.model_validate_json(row["data"]) async for row in rows]
+
+    async def keep(self, transcript_id: str, checkpoint: Checkpoint) -> None:
+        async with self._database.transaction() as transaction:
+            await queries().insert_checkpoint(
+                transaction.connection, transcript_id=transcript_id, data=checkpoint.model_dump_json()
+            )

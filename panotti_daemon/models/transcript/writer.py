@@ -16,7 +16,7 @@ from panotti_daemon.models.database import Database, queries, stamp, to_its_end
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import Recording
 from panotti_daemon.models.transcript import outputs
-from panotti_daemon.models.transcript.formats import Document
+from panotti_daemon.models.transcript.formats import Document, Rendering, speaker_labels
 from panotti_daemon.models.transcript.models import Transcript
 from panotti_daemon.models.transcript.outputs import Destination, KnownOutput, Plan
 from panotti_daemon.settings import Format, WatchFolder
@@ -56,7 +56,7 @@ class OutputWriter:
         assert folder.output
         sources = [track.path for track in recording.tracks]
         destination = Destination.of(sources, folder.path, folder.output, recording.title)
-        written = await self._write(transcript, recording, destination, folder.formats)
+        written = await self._write(transcript, recording, destination, folder, folder.formats)
         await self.delete_unedited(await self._outlived_by(recording))
         return written
 
@@ -82,7 +82,16 @@ class OutputWriter:
             own = [track.path for track in recording.tracks]
             sources = own if came in own else [came]
             destination = Destination.of(sources, folder.path, folder.output, recording.title)
-        return await self._write(transcript, recording, destination, missing)
+        return await self._write(transcript, recording, destination, folder, missing)
+
+    def document(self, transcript: Transcript, recording: Recording) -> Document:
+        """A finished transcript with the looks that its folder's settings ask for."""
+        return Document.of(transcript, recording, Rendering.of(self._folder_of(recording.path)))
+
+    def speaker_labels(self, transcript: Transcript, recording: Recording, came: Path | None = None) -> dict[str, str]:
+        """How `write`, or `restore` for the file that came, shows each track."""
+        assert transcript.result
+        return speaker_labels(transcript.result, recording, self._folder_of(came or recording.path).speakers)
 
     async def written(self, recording_ids: Sequence[str]) -> tuple[WrittenFile, ...]:
         """All outputs of these recordings that stand there, or may do so where their folder is out of reach."""
@@ -111,9 +120,10 @@ class OutputWriter:
         transcript: Transcript,
         recording: Recording,
         destination: Destination,
+        folder: WatchFolder,
         formats: tuple[Format, ...],
     ) -> Mapping[str, Path]:
-        document = Document.of(transcript, recording)
+        document = Document.of(transcript, recording, Rendering.of(folder))
         async with self._lock:
             for _ in range(PLANS):
                 known, earlier = await self._known(destination, recording)

@@ -10,13 +10,14 @@ from panotti_daemon.engine.decoder import BATCH, Decoder, Piece, looks_right
 from panotti_daemon.engine.model_store import resolve
 from panotti_daemon.engine.whisper import load
 from panotti_daemon.engine.windows import WINDOW_SAMPLES, SpeechDetector, windows
+from panotti_daemon.models.transcript.models import RequestedSettings
 from tests.speech import SAMPLE, SAMPLE_TEXT, word_error_rate
 
 
 @pytest.fixture(scope="module")
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> Decoder:
     model = resolve("tiny.en", tmp_path_factory.mktemp("models"), download=False)
-    return Decoder(load(model, workers=1), "en")
+    return Decoder(load(model, workers=1), "en", RequestedSettings())
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from panotti_daemon.engine.audio import SAMPLE_RATE
 from panotti_daemon.engine.gate import Gate
+from panotti_daemon.engine.job import UNDETERMINED, batches
 from panotti_daemon.engine.messages import Progress, Track
 from panotti_daemon.engine.model_store import ResolvedModel, resolve
-from panotti_daemon.engine.whisper import MOST_WORKERS, UNDETERMINED, Transcriber, batches, worker_count
+from panotti_daemon.engine.whisper import MOST_WORKERS, Transcriber, worker_count
 from panotti_daemon.engine.windows import WINDOW_SAMPLES
 from panotti_daemon.errors import MediaError, ModelUnavailable, SourceUnavailable
-from panotti_daemon.models.transcript.models import Coverage, Transcription
+from panotti_daemon.models.transcript.models import Coverage, RequestedSettings, Transcription
 from tests.speech import SAMPLE, SAMPLE_SECONDS, SAMPLE_TEXT, ffmpeg, librivox_clip, librivox_sentences, word_error_rate
 
 Transcribe = Callable[..., Transcription]
@@ -32,7 +33,7 @@ def transcribe(tmp_path_factory: pytest.TempPathFactory) -> Transcribe:
         labelled = [
             Track(path=track[0], label=track[1]) if isinstance(track, tuple) else Track(path=track) for track in tracks
         ]
-        return transcriber.transcribe(labelled, language, tell, Gate())
+        return transcriber.transcribe(labelled, RequestedSettings(language=language), gate=Gate(), tell=tell)
 
     return transcribe
 

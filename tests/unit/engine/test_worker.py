@@ -26,6 +26,7 @@ from panotti_daemon.engine.messages import (
     parse_message,
     to_line,
 )
+from panotti_daemon.models.transcript.models import RequestedSettings
 from tests.speech import SAMPLE, librivox_clip
 
 
@@ -59,7 +60,7 @@ def long_job(folder: Path) -> TranscribeRequest:
     clip = folder / "clip.wav"
     librivox_clip(clip, times=20)
     return TranscribeRequest(
-        id=7, tracks=(Track(path=clip),), language="auto", model="tiny.en", models=folder, workers=2
+        id=7, tracks=(Track(path=clip),), settings=RequestedSettings(model="tiny.en"), models=folder, workers=2
     )
 
 

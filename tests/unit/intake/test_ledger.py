@@ -18,6 +18,7 @@ from panotti_daemon.intake.settle import Look
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import Recording, Track
 from panotti_daemon.models.transcript import store as transcripts
+from panotti_daemon.models.transcript.models import RequestedSettings
 from tests.unit.core.events.scene import NOW, Recorder, Scene, play
 
 FILE = Path("/in/call.wav")
@@ -43,7 +44,7 @@ async def published(s: Scene) -> Ledger:
     s.bus.project(ledger)
     async with s.database.transaction() as transaction:
         await recordings.insert(transaction.connection, RECORDING)
-        transcript_id, _ = await transcripts.get_or_create(transaction.connection, "r1", "auto", "auto", NOW)
+        transcript_id, _ = await transcripts.get_or_create(transaction.connection, "r1", RequestedSettings(), NOW)
         await ledger.see(transaction, [Seen(FILE, FILE.parent, Look(1, 1, 1))])
         await ledger.identified(
             transaction, FILE, FileState.READY, "its turn will come", recording_id="r1", transcript_id=transcript_id

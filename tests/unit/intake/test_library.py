@@ -10,6 +10,7 @@ from panotti_daemon.choices import FileState
 from panotti_daemon.intake.ledger import Seen
 from panotti_daemon.intake.observe import look
 from panotti_daemon.models.transcript import store as transcripts
+from panotti_daemon.models.transcript.models import RequestedSettings
 from tests.plugins.cleanup_scene import Scene, scene
 
 
@@ -42,8 +43,9 @@ def test_a_transcript_that_is_still_to_be_made_is_a_doubt(tmp_path: Path) -> Non
         await s.record("call.wav")
         (file,) = await s.library.finished()
         assert await s.library.doubt(file) is None
+        german = RequestedSettings(language="de")
         async with s.database.transaction() as transaction:
-            await transcripts.get_or_create(transaction.connection, file.recording_id, "de", "auto", s.clock.now())
+            await transcripts.get_or_create(transaction.connection, file.recording_id, german, s.clock.now())
         assert await s.library.doubt(file) == "a transcript of it is still to be made"
 
     play(tmp_path, act)

@@ -567,6 +567,84 @@ def test_a_handler_makes_way_only_for_what_can_be_claimed(path: Path) -> None:
     play(path, act)
 
 
+def test_who_gives_way_goes_back_to_the_queue_for_what_is_wanted_now(path: Path) -> None:
+    async def act(s: Scene) -> None:
+        gate = Gate()
+        s.subscribe("plugin", gate, gives_way=True)
+        await s.publish("a.happened")
+        await s.until("running")
+        await s.publish("b.happened", priority=EventPriority.HIGH)
+        await s.publish("c.happened", priority=EventPriority.NOW)
+        await s.until("queued", "queued", "running")
+        await s.publish("d.happened", priority=EventPriority.NOW)
+        gate.open()
+        await s.until("done", "done", "done", "done")
+        assert [event.name for event in gate.begun] == [
+            "a.happened",
+            "c.happened",
+            "d.happened",
+            "b.happened",
+            "a.happened",
+        ]
+        assert [delivery.attempts for delivery in await s.deliveries()] == [1, 1, 1, 1]
+
+    play(path, act)
+
+
+def test_who_does_not_give_way_finishes_first(path: Path) -> None:
+    async def act(s: Scene) -> None:
+        gate = Gate()
+        s.subscribe("plugin", gate)
+        await s.publish("a.happened")
+        await s.until("running")
+        await s.publish("b.happened", priority=EventPriority.NOW)
+        assert await s.states() == ["running", "queued"]
+        gate.open()
+        await s.until("done", "done")
+        assert [event.name for event in gate.begun] == ["a.happened", "b.happened"]
+
+    play(path, act)
+
+
+def test_an_attempt_whose_work_is_kept_costs_nothing_however_it_ends(path: Path) -> None:
+    async def act(s: Scene) -> None:
+        failures = 4
+
+        async def work(event: Event) -> None:
+            nonlocal failures
+            if failures:
+                failures -= 1
+                await s.bus.spare_attempt("plugin", event.id)
+                await s.bus.spare_attempt("plugin", event.id)  # of one attempt
+                raise ValueError("the engine crashed")
+
+        s.subscribe("plugin", work, max_attempts=2, retry_seconds=0)
+        await s.publish("a.happened")
+        await s.until("done")
+        assert failures == 0
+
+    play(path, act)
+
+
+def test_an_attempt_whose_work_is_kept_is_not_counted_after_a_crash_either(path: Path) -> None:
+    async def crashed(s: Scene) -> None:
+        async def work(event: Event) -> None:
+            await s.bus.spare_attempt("plugin", event.id)
+            await asyncio.Event().wait()
+
+        s.subscribe("plugin", work)
+        await s.publish("a.happened")
+
+        async def spared() -> bool:
+            return [(d.state.value, d.attempts) for d in await s.deliveries()] == [("running", 0)]
+
+        await eventually(spared)
+        await s.bus.detach("plugin", grace_seconds=0)
+        assert [(d.state.value, d.attempts) for d in await s.deliveries()] == [("queued", 0)]
+
+    play(path, crashed)
+
+
 def test_silence_counts_again_after_a_pause(path: Path) -> None:
     async def act(s: Scene) -> None:
         gate = Gate()

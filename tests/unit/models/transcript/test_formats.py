@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from panotti_daemon.models.recording.models import Recording, Track
 from panotti_daemon.models.transcript.formats import NO_SPEECH, Document, parse_document, render
-from panotti_daemon.models.transcript.models import Segment, Transcript, Transcription, TranscriptStatus
+from panotti_daemon.models.transcript.models import RequestedSettings, Segment, Transcript, Transcription, TranscriptStatus
 from panotti_daemon.settings import Format
 
 REPOSITORY = Path(__file__).parents[4]
@@ -52,8 +52,7 @@ def transcript(*segments: Segment, language: str = "en", title: str = "A call") 
         recording_id="recording",
         content_id="content",
         title=title,
-        language_setting="auto",
-        model_setting="auto",
+        settings=RequestedSettings(),
         status=TranscriptStatus.DONE if segments else TranscriptStatus.NO_SPEECH,
         created_at=CREATED,
         result=Transcription(

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from panotti_daemon.errors import OutputUnavailable, PlanOutdated
 from panotti_daemon.models.recording.names import stem
 from panotti_daemon.models.transcript.adoption import find_documents, sibling_outputs
-from panotti_daemon.models.transcript.formats import Document, DocumentSegment, RequestedSettings, render
+from panotti_daemon.models.transcript.formats import Document, DocumentSegment, render
+from panotti_daemon.models.transcript.models import RequestedSettings
 from panotti_daemon.models.transcript.outputs import (
     Action,
     Destination,

@@ -6,7 +6,14 @@ from pathlib import Path
 from panotti_daemon.choices import Format
 from panotti_daemon.models.recording.models import Recording, Track
 from panotti_daemon.models.transcript.formats import Document, render
-from panotti_daemon.models.transcript.models import Coverage, Segment, Transcript, Transcription, TranscriptStatus
+from panotti_daemon.models.transcript.models import (
+    Coverage,
+    RequestedSettings,
+    Segment,
+    Transcript,
+    Transcription,
+    TranscriptStatus,
+)
 from panotti_daemon.models.transcript.outputs import digest
 from panotti_daemon.models.transcript.proof import Written, doubt
 
@@ -39,8 +46,7 @@ def transcript(*texts: str, speech_seconds: float | None = None, content_id: str
         recording_id="r1",
         content_id=content_id,
         title="call",
-        language_setting="auto",
-        model_setting="auto",
+        settings=RequestedSettings(),
         status=TranscriptStatus.DONE if texts else TranscriptStatus.NO_SPEECH,
         created_at=AT,
         result=result,
