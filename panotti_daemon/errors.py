@@ -5,7 +5,7 @@ PanottiError
 ├── AlreadyRunning         another daemon owns this home
 ├── NotRunning             no daemon answers for this home
 ├── RequestFailed          the daemon refused a request, or its answer made no sense
-├── AutostartFailed        the login cannot be told to start Panotti, or not to
+├── AutostartFailed        the desktop cannot be told to start Panotti, or not to
 ├── DatabaseError
 │   ├── DatabaseTooNew     written by a newer Panotti
 │   ├── DatabaseDamaged    SQLite cannot read it
@@ -18,11 +18,14 @@ PanottiError
 │   └── EngineCrashed      its process died
 ├── PermanentError         trying again cannot help
 │   ├── MediaError         the file is the reason: not media, no audio, damaged, unreadable
+│   ├── ServerRefused      a server of `engine.remote` will not take the recording
 │   └── PayloadMisfit      the stored data of an event is not what its name promises
 └── Unavailable            something outside is missing for now; waiting costs no attempt
     ├── OutputUnavailable  the output folder or its drive
     ├── SourceUnavailable  the recording's own folder or drive
-    └── ModelUnavailable   no model to transcribe with
+    ├── ModelUnavailable   no model to transcribe with
+    │   └── ModelDamaged   its files are not what was published, or cannot be loaded
+    └── ServerUnavailable  no server of `engine.remote`
 
 `title` says what happened in a few words; `message` adds what the user can do. Errors of libraries are
 translated once, where they enter.
@@ -64,7 +67,7 @@ class RequestFailed(PanottiError):
 
 
 class AutostartFailed(PanottiError):
-    """Launch at login cannot be changed"""
+    """What the desktop starts cannot be changed"""
 
 
 class DatabaseError(PanottiError):
@@ -115,6 +118,10 @@ class MediaError(PermanentError):
     """The file cannot be transcribed"""
 
 
+class ServerRefused(PermanentError):
+    """The server refused the recording"""
+
+
 class PayloadMisfit(PermanentError):
     """The data of an event cannot be understood"""
 
@@ -133,3 +140,15 @@ class SourceUnavailable(Unavailable):
 
 class ModelUnavailable(Unavailable):
     """There is no model to transcribe with"""
+
+
+class ModelDamaged(ModelUnavailable):
+    """A model is damaged"""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ServerUnavailable(Unavailable):
+    """No server can be asked now"""

@@ -35,6 +35,9 @@ WORDS = {
     "string_pattern_mismatch": "must look like {pattern}",
 }
 
+NOT_SHOWN = {"missing", "secret"}
+"""`secret` is ours: raised for what may be one."""
+
 
 def explain(error: ValidationError, model: type[BaseModel]) -> tuple[Location, str]:
     """The key of the first thing that is wrong, as the user wrote it, and what is wrong with it."""
@@ -56,9 +59,8 @@ def _explained(same: list[ErrorDetails], model: type[BaseModel]) -> tuple[Locati
     first, *others = dict.fromkeys(_words(e) for e in same)  # of a union, each branch has its own
     what = " or ".join([first, *(other.removeprefix("must be ") for other in others)])
     value = same[0]["input"]
-    shown = (
-        "" if same[0]["type"] == "missing" or isinstance(value, dict | list | tuple) else f" (it is {_shown(value)})"
-    )
+    is_hidden = same[0]["type"] in NOT_SHOWN or isinstance(value, dict | list | tuple)
+    shown = "" if is_hidden else f" (it is {_shown(value)})"
     return location, what + shown
 
 

@@ -150,10 +150,10 @@ class WatchFolder(Section):
     @field_validator("speakers")
     @classmethod
     def _of_known_tracks(cls, speakers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        labels = {*info.data.get("tracks", speakers), *info.data.get("split", speakers)}
+        labels = {**info.data.get("tracks", speakers), **info.data.get("split", speakers)}
         for label in speakers:
             if label not in labels:
-                raise ValueError(f"must name labels of tracks or split: {', '.join(labels) or 'none'}; not {label}")
+                raise ValueError(f"{label} is not a track; tracks and split have: {', '.join(labels) or 'none'}")
         return speakers
 
     @field_validator("formats")

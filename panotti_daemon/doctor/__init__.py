@@ -2,6 +2,7 @@
 
 folders.py   where recordings come from and transcripts go
 engine.py    the models, and a real transcription
+servers.py   those that recordings are sent to, if any
 desktop.py   tray icon, notifications, start at login
 machine.py   disk, port, clock, versions
 """

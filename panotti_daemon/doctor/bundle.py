@@ -24,11 +24,13 @@ from panotti_daemon.paths import Paths
 
 LEFT_OUT = "[left out]"
 
-HARMLESS_FINDINGS = frozenset({"version", "clock", "port", "engine", "tray", "notifications"})
+HARMLESS_FINDINGS = frozenset({"version", "clock", "port", "hardware", "engine", "tray", "notifications"})
 """The others tell of the user's folders and recordings."""
 HARMLESS_LOG_KEYS = frozenset({"about", "attempt", "becomes", "level", "logger", "plugin", "state", "timestamp"})
 """`event`, too, where Panotti's own code says it: other libraries put what they are at into it."""
-HARMLESS_SETTINGS = re.compile(r"auto|never|beside|wait|debug|info|warning|error|txt|srt|vtt|json|md|[a-z]{2}|[\d:.-]+")
+HARMLESS_SETTINGS = re.compile(
+    r"auto|never|beside|wait|local|flac|opus|debug|info|warning|error|txt|srt|vtt|json|md|[a-z]{2}|[\d:.-]+"
+)
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _KIND = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Exit|Failed|Interrupt|Unavailable))(?::|$)", re.MULTILINE)

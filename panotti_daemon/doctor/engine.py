@@ -11,8 +11,10 @@ from pathlib import Path
 from panotti_daemon.doctor.finding import Finding
 from panotti_daemon.engine.client import Engine
 from panotti_daemon.engine.downloaded import long_unused
-from panotti_daemon.engine.model_store import can_be_downloaded, resolve
+from panotti_daemon.engine.hardware import machine
+from panotti_daemon.engine.inventory import uses
 from panotti_daemon.engine.messages import Track
+from panotti_daemon.engine.model_store import can_be_downloaded, damaged_models, mending
 from panotti_daemon.errors import PanottiError
 from panotti_daemon.models.transcript.models import RequestedSettings
 from panotti_daemon.paths import Paths, bundled
@@ -20,14 +22,16 @@ from panotti_daemon.settings import Settings
 
 
 def models(settings: Settings, paths: Paths, now: datetime) -> Iterator[Finding]:
-    names = [settings.engine.model if folder.model == "auto" else folder.model for folder in settings.watch]
-    for name in dict.fromkeys(names):
-        try:
-            model = resolve(name, paths.models, download=False)
-        except PanottiError as error:
-            yield Finding("model", False, error.message, _remedy(name, paths))
+    here = machine(settings.engine)
+    yield Finding("hardware", True, here.description)
+    for use in uses(paths.models, settings, here):
+        if use.model is None:
+            yield Finding("model", False, use.why, _remedy(use.setting, paths))
         else:
-            yield Finding("model", True, f"{model.name} in {model.path}")
+            spoken = "" if use.language == "auto" else f" for {use.language!r}"
+            yield Finding("model", True, f"{use.model}{spoken}, which {use.why}")
+    for broken, damage in damaged_models(paths.models):
+        yield Finding("model", False, f"{broken.name} in {broken.path} is damaged: {damage}", mending(broken))
     for unused in long_unused(settings, paths.models, now):
         used = f"was last used on {unused.last_used.astimezone():%Y-%m-%d}, and takes {unused.size / 1e6:.1f} MB"
         yield Finding("model", True, f"{unused.name} {used}", f"panotti models remove {shlex.quote(unused.name)}")
@@ -35,7 +39,7 @@ def models(settings: Settings, paths: Paths, now: datetime) -> Iterator[Finding]
 
 async def trial(settings: Settings, paths: Paths) -> Finding:
     """A real transcription, of the sample that Panotti carries."""
-    engine = Engine(models=paths.models, idle_seconds=0, workers=settings.engine.workers)
+    engine = Engine(models=paths.models, idle_seconds=0, workers=settings.engine.workers, resources=settings.engine)
     started = time.monotonic()
     try:
         wish = RequestedSettings(language="en", model=settings.engine.model)
@@ -58,7 +62,7 @@ def _remedy(name: str, paths: Paths) -> str:
         return "pip install 'panotti-daemon[starter]'"
     if not can_be_downloaded(name):
         return f"Edit {paths.config_file}"
-    return f"panotti transcribe --model {shlex.quote(name)} {shlex.quote(str(_sample()))}"
+    return f"panotti models pull {shlex.quote(name)}"
 
 
 def _sample() -> Path:

@@ -8,6 +8,7 @@ from datetime import datetime
 from panotti_daemon.client import Client
 from panotti_daemon.doctor import desktop, engine, folders, machine
 from panotti_daemon.doctor.finding import Finding
+from panotti_daemon.doctor.servers import servers
 from panotti_daemon.errors import NotRunning, PanottiError, SettingsError
 from panotti_daemon.paths import Paths
 from panotti_daemon.settings import load
@@ -40,6 +41,8 @@ async def _examined(paths: Paths, now: datetime) -> AsyncIterator[Finding]:
             yield finding
         if all(model.ok for model in models):
             yield await engine.trial(settings, paths)
+        async for finding in servers(settings.engine.remote):
+            yield finding
     yield await desktop.tray()
     yield await desktop.notifications()
     yield desktop.autostart()
@@ -48,8 +51,7 @@ async def _examined(paths: Paths, now: datetime) -> AsyncIterator[Finding]:
 async def _daemon(paths: Paths) -> tuple[Finding, bool]:
     """And whether one runs."""
     try:
-        async with Client.from_paths(paths) as client:
-            status = await client.status()
+        status = await Client.from_paths(paths).status()
     except NotRunning:
         return Finding("daemon", True, "not running; `panotti run` starts it, and checks its database"), False
     except PanottiError as error:

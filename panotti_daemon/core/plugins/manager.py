@@ -99,6 +99,9 @@ class PluginManager:
             return record
         raise PermanentError(f"There is no plugin {name}{suggest(name, self.records)}", title="No such plugin")
 
+    def is_running(self, name: str) -> bool:
+        return self.find(name).state is PluginState.RUNNING
+
     def dependents(self, name: str) -> list[str]:
         """The running plugins that need this one."""
         return [record.name for record in dependents(name, self._begun)]

@@ -20,7 +20,7 @@ API_VERSION = 1
 MANIFEST = "plugin.yaml"
 
 RESERVED = ("daemon", "engine", "recording")
-"""The areas of Panotti's own events."""
+"""The areas of Panotti's own events, and what the keys of servers are filed under."""
 
 
 def _version(text: str) -> str:
@@ -41,7 +41,7 @@ def _range(text: str) -> str:
 
 def _not_reserved(name: str) -> str:
     if name in RESERVED:
-        raise ValueError("must not be that of Panotti's own events")
+        raise ValueError("must not be a name of Panotti's own")
     return name
 
 

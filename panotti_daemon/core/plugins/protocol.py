@@ -34,6 +34,8 @@ class Recordings(Protocol):
 
 
 class Transcriber(Protocol):
+    """The seam that engines stand behind; docs/remote.md says what another one must do."""
+
     async def transcribe(
         self,
         recording: Recording,
@@ -43,9 +45,11 @@ class Transcriber(Protocol):
         on_progress: OnProgress,
         on_checkpoint: OnCheckpoint,
     ) -> Transcription:
-        """Goes on behind what an earlier try has `done`, where that can still be used. Raises MediaError, EngineError,
-        ModelUnavailable or SourceUnavailable. Cancelling ends it within a second; what was finished until then is
-        still told to `on_checkpoint`."""
+        """Goes on behind what an earlier try has `done`, where that can still be used. Cancelling ends it within a
+        second; what was finished until then is still told to `on_checkpoint`.
+
+        Raises MediaError or another PermanentError, ModelUnavailable, SourceUnavailable or another Unavailable, and
+        EngineError for all else."""
 
 
 class Transcripts(Protocol):

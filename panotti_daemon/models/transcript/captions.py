@@ -42,8 +42,8 @@ FLASH_COST = 12.0
 """Of a caption that is gone at once."""
 TOP_HEAVY_COST = 1.5
 """The upper line should be the shorter one (Karamitroglou)."""
-UNEVEN_COST = 0.2
-"""A column's difference between two lines."""
+UNEVEN_COST = 0.006
+"""Of two lines that differ by one column; it grows with the square of that."""
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,8 @@ class _Layout:
             lower = self._width(middle, end)
             if lower > self._style.line:
                 break
-            longer = self._width(begin, middle) + self._indent - lower
-            cost = self._line_costs[middle] + UNEVEN_COST * abs(longer) + TOP_HEAVY_COST * (longer > 0)
+            longer = self._width(begin, middle) - lower
+            cost = self._line_costs[middle] + UNEVEN_COST * longer**2 + TOP_HEAVY_COST * (longer > 0)
             if best is None or cost < best[1]:
                 best = middle, cost
         return best

@@ -41,6 +41,8 @@ NO_SPEECH = "[no speech]"
 
 PARAGRAPH_PAUSE = 2.0
 """Seconds of silence that end a paragraph."""
+UNBROKEN_PAUSE = 0.5
+"""Seconds of silence with which a sentence is still spoken on while another track speaks, too."""
 PARAGRAPH_LENGTH = 700
 """Characters after which a paragraph ends with its sentence."""
 UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
@@ -246,9 +248,12 @@ class _Paragraph:
     track: str | None
     texts: list[str] = field(default_factory=list)
 
-    def goes_on_with(self, segment: DocumentSegment) -> bool:
-        long = sum(map(len, self.texts)) >= PARAGRAPH_LENGTH and self.texts[-1].endswith(SENTENCE_ENDS)
-        return segment.track == self.track and segment.start - self.end <= PARAGRAPH_PAUSE and not long
+    def goes_on_with(self, segment: DocumentSegment, *, interrupted: bool) -> bool:
+        """Whether it does; `interrupted`: another track has spoken since."""
+        pause = segment.start - self.end
+        if self.texts[-1].endswith(SENTENCE_ENDS):
+            return not interrupted and pause <= PARAGRAPH_PAUSE and sum(map(len, self.texts)) < PARAGRAPH_LENGTH
+        return pause <= (UNBROKEN_PAUSE if interrupted else PARAGRAPH_PAUSE)
 
     def add(self, segment: DocumentSegment, text: str) -> None:
         self.end = max(self.end, segment.end)
@@ -257,10 +262,13 @@ class _Paragraph:
 
 def _paragraphs(document: Document) -> list[_Paragraph]:
     paragraphs: list[_Paragraph] = []
+    latest: dict[str | None, _Paragraph] = {}
     for segment, text in document.spoken():
-        if not paragraphs or not paragraphs[-1].goes_on_with(segment):
-            paragraphs.append(_Paragraph(segment.start, segment.end, segment.track))
-        paragraphs[-1].add(segment, text)
+        own = latest.get(segment.track)
+        if own is None or not own.goes_on_with(segment, interrupted=own is not paragraphs[-1]):
+            own = latest[segment.track] = _Paragraph(segment.start, segment.end, segment.track)
+            paragraphs.append(own)
+        own.add(segment, text)
     return paragraphs
 
 
@@ -288,7 +296,7 @@ def _markdown(document: Document) -> str:
     if document.incomplete:
         facts["Incomplete"] = "the file held less than its header promised"
     if bleed := sum(segment.bleed for segment in document.segments):
-        facts["Left out"] = f"{bleed} passages in which a track hears another one"
+        facts["Left out"] = f"{bleed} passage{'s' if bleed > 1 else ''} in which a track hears another"
     lines = [f"- **{name}:** {_escape_markdown(_one_line(fact))}" for name, fact in facts.items()]
     lines += [f"- **Note:** {_escape_markdown(_one_line(warning))}" for warning in document.warnings]
     blocks = [f"# {_escape_markdown(_one_line(document.title))}".rstrip(), "\n".join(lines)]
