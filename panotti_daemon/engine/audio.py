@@ -7,16 +7,17 @@ what a file is, and nothing in a file can make FFmpeg open another file or an ad
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 import av
 import av.container
 import av.error
 
 from panotti_daemon.engine.messages import Probe, ProbeKind
+from panotti_daemon.engine.noise import denoised
 from panotti_daemon.errors import MediaError, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ _PACKETS_TO_TRY = 500
 _READ_ERRORS_TO_SKIP = 50
 _JITTER_SECONDS = 0.2
 """Frames this far from where counting samples puts them are where they should be."""
+_JUMP_SECONDS = 0.5
+"""Frames that come earlier than by this are where another clock begins."""
+_MOST_DRIFT = 0.001
+"""How much faster the samples may come than the recording's clock goes: the rest is left out, a frame now and then."""
 _LONGEST_GAP_SECONDS = 3600.0
 """That is believed of a file that does not declare its length."""
 
@@ -101,6 +106,7 @@ def _probe_container(path: Path, container: av.container.InputContainer) -> Prob
         duration=_declared_seconds(container),
         format=container.format.name,
         audio_streams=streams,
+        channels=tuple(stream.codec_context.channels for stream in container.streams.audio),
     )
     if not streams:
         message = "there is no audio in it: only video" if container.streams.video else "there is no audio in it"
@@ -141,19 +147,28 @@ def _declared_seconds(container: av.container.InputContainer) -> float | None:
     return None
 
 
-def decode(path: Path, warn: Callable[[str], None]) -> Iterator[Samples]:
-    """The first audio stream as blocks of `BLOCK_SAMPLES` mono samples at 16 kHz; only the last may be shorter.
+def decode(
+    path: Path,
+    warn: Callable[[str], None],
+    *,
+    stream: int | None = None,
+    channel: int | None = None,
+    noise_reduction: bool = False,
+) -> Iterator[Samples]:
+    """An audio stream as blocks of `BLOCK_SAMPLES` mono samples at 16 kHz; only the last may be shorter.
 
-    A sample's position is its time on the recording's own clock: gaps between frames become silence. Damaged parts are
-    skipped with a warning.
+    Streams and channels are counted from 0. Without a number, it is the first stream, and all of its channels mixed.
+    A sample's position is its time on the recording's own clock, which is the same for all streams: gaps between frames
+    become silence. Damaged parts are skipped with a warning.
 
     Raises:
-        MediaError: nothing in the file can be decoded.
+        MediaError: nothing in the file can be decoded, or it has no such stream or channel.
         SourceUnavailable: the file, or its drive, is gone.
     """
     try:
         with path.open("rb") as file, opened(file) as container:
-            yield from _in_blocks(_Decoder(container, warn).pieces())
+            blocks = _in_blocks(_Decoder(container, warn, stream, channel).pieces())
+            yield from _in_blocks(denoised(blocks, SAMPLE_RATE)) if noise_reduction else blocks
     except av.error.FFmpegError as error:
         raise MediaError(f"{path.name} cannot be decoded by FFmpeg ({error.strerror})") from error
     except PermissionError as error:
@@ -163,27 +178,49 @@ def decode(path: Path, warn: Callable[[str], None]) -> Iterator[Samples]:
 
 
 class _Decoder:
-    """Decodes the first audio stream of one container, keeping the recording's clock."""
+    """Decodes one audio stream of a container, or one channel of it, keeping the recording's clock."""
 
-    def __init__(self, container: av.container.InputContainer, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        warn: Callable[[str], None],
+        stream: int | None,
+        channel: int | None,
+    ) -> None:
         self._container = container
         self._warn = warn
+        self._stream = self._chosen(stream)
+        self._channel = channel
+        if channel is not None and channel >= self._stream.codec_context.channels:
+            raise MediaError(f"There is no channel {channel + 1} in the file")
         self._resampler: av.AudioResampler | None = None
         self._input: tuple[str, str, int] | None = None
         self._given = 0
         """Samples given out so far, which is where the recording's clock stands."""
+        self._left_out = 0.0
+        """Seconds."""
         self._origin = (container.start_time or 0) / av.time_base
-        self._length = _declared_seconds(container)
+        # Where timestamps may jump, FFmpeg takes the jumps for a part of the length.
+        jumps = container.format.flags & cast(int, av.format.Flags.ts_discont.value)
+        self._length = None if jumps else _declared_seconds(container)
         self._errors = 0
 
-    def pieces(self) -> Iterator[Samples]:
-        streams = len(self._container.streams.audio)
+    def _chosen(self, stream: int | None) -> av.AudioStream:
+        streams = self._container.streams.audio
         if not streams:
             raise MediaError("There is no audio in the file")
-        if streams > 1:
-            self._warn(f"The file has {streams} audio streams; only the first was transcribed")
+        if stream is None and len(streams) > 1:
+            self._warn(f"The file has {len(streams)} audio streams; only the first was transcribed")
+        if stream is not None and stream >= len(streams):
+            raise MediaError(f"There is no audio stream {stream + 1} in the file")
+        return streams[stream or 0]
+
+    def pieces(self) -> Iterator[Samples]:
         for frame in self._frames():
-            for piece in (*self._silence_before(frame), *self._resampled(frame)):
+            gap = self._gap_before(frame)
+            if gap < -_JITTER_SECONDS and self._may_leave_out(frame):
+                continue
+            for piece in (*_silence(gap), *self._resampled(frame)):
                 self._given += len(piece)
                 yield piece
         yield from self._resampled(None)
@@ -202,25 +239,32 @@ class _Decoder:
     def _packets(self) -> Iterator[av.Packet[av.AudioStream]]:
         for _ in range(_READ_ERRORS_TO_SKIP):
             try:
-                yield from self._container.demux(self._container.streams.audio[0])
+                yield from self._container.demux(self._stream)
             except av.error.FFmpegError:
                 self._errors += 1
             else:
                 return
+        minutes, seconds = divmod(round(self._given / SAMPLE_RATE), 60)
+        self._warn(f"FFmpeg cannot read what comes after {minutes}:{seconds:02} in the file")
 
-    def _silence_before(self, frame: av.AudioFrame) -> Iterator[Samples]:
-        import numpy as np
-
+    def _gap_before(self, frame: av.AudioFrame) -> float:
+        """Seconds between where a frame should begin and where it would; less than 0 where it comes too early."""
         if frame.time is None:
-            return
+            return 0.0
         time = frame.time - self._origin
         gap = time - self._given / SAMPLE_RATE
         believable = time <= self._length + 1 if self._length else gap < _LONGEST_GAP_SECONDS
-        if gap < -_JITTER_SECONDS or (gap > _JITTER_SECONDS and not believable):
+        if gap < -_JUMP_SECONDS or (gap > _JITTER_SECONDS and not believable):
             self._origin += gap
-        elif gap > _JITTER_SECONDS:
-            for start in range(0, round(gap * SAMPLE_RATE), BLOCK_SAMPLES):
-                yield np.zeros(min(BLOCK_SAMPLES, round(gap * SAMPLE_RATE) - start), dtype=np.float32)
+            return 0.0
+        return gap
+
+    def _may_leave_out(self, frame: av.AudioFrame) -> bool:
+        left_out = self._left_out + frame.samples / frame.sample_rate
+        if left_out > _MOST_DRIFT * self._given / SAMPLE_RATE:
+            return False
+        self._left_out = left_out
+        return True
 
     def _resampled(self, frame: av.AudioFrame | None) -> Iterator[Samples]:
         """What a frame, or the end of them, brings out of the resampler."""
@@ -230,14 +274,31 @@ class _Decoder:
             properties = (frame.format.name, frame.layout.name, frame.sample_rate)
             if properties != self._input:
                 yield from self._resampled(None)
-                self._resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+                layout = "mono" if self._channel_of(frame) is None else None
+                self._resampler = av.AudioResampler(format="flt", layout=layout, rate=SAMPLE_RATE)
                 self._input = properties
         if self._resampler is not None:
             for resampled in self._resampler.resample(frame):
-                yield resampled.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+                samples = resampled.to_ndarray().reshape(-1, resampled.layout.nb_channels)
+                yield samples[:, self._channel_of(resampled) or 0].astype(np.float32)
+
+    def _channel_of(self, frame: av.AudioFrame) -> int | None:
+        """Where the channels become fewer midway, those that are left are mixed."""
+        there = self._channel is not None and self._channel < frame.layout.nb_channels
+        return self._channel if there else None
 
 
-def _in_blocks(pieces: Iterator[Samples]) -> Iterator[Samples]:
+def _silence(seconds: float) -> Iterator[Samples]:
+    """What fills a gap, if it is more than jitter."""
+    import numpy as np
+
+    if seconds > _JITTER_SECONDS:
+        total = round(seconds * SAMPLE_RATE)
+        for start in range(0, total, BLOCK_SAMPLES):
+            yield np.zeros(min(BLOCK_SAMPLES, total - start), dtype=np.float32)
+
+
+def _in_blocks(pieces: Iterable[Samples]) -> Iterator[Samples]:
     import numpy as np
 
     waiting: list[Samples] = []

@@ -13,15 +13,13 @@ import structlog
 
 from panotti_daemon.engine.messages import (
     Done,
-    EncodeRequest,
     ErrorKind,
     Failed,
+    Job,
     Line,
     Message,
     Pace,
     PaceRequest,
-    ProbeRequest,
-    PullRequest,
     StopRequest,
     TranscribeRequest,
     parse_message,
@@ -92,7 +90,7 @@ class Child:
 
     async def ask(
         self,
-        request: ProbeRequest | TranscribeRequest | EncodeRequest | PullRequest,
+        request: Job,
         on_message: Callable[[Message], None],
         *,
         silence: float | None = None,

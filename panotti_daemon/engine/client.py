@@ -9,6 +9,7 @@ only way to stop a decode.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,8 +20,10 @@ from panotti_daemon.engine.messages import (
     Checkpointed,
     Codec,
     EncodeRequest,
+    Job,
     Message,
     Pace,
+    PrepareRequest,
     Probe,
     Probed,
     ProbeKind,
@@ -63,6 +66,8 @@ class Engine:
         self._workers = workers
         self._probe_silence = probe_silence_seconds
         self._model: str | None = None
+        self._held = False
+        self._preparing: set[asyncio.Task[None]] = set()
         self._transcriber = Child(python, idle_seconds, resources)
         self._prober = Child(python, min(idle_seconds, PROBE_IDLE_SECONDS), resources)
         self._encoder = Child(python, min(idle_seconds, PROBE_IDLE_SECONDS), resources)
@@ -135,6 +140,20 @@ class Engine:
             raise EngineError("The engine answered without a transcription")
         return answer.transcription
 
+    def expect(self) -> None:
+        """A recording may come soon: the processes for it start meanwhile, unless nothing is to be transcribed."""
+        if self._held:
+            return
+        requests: dict[Child, Job] = {
+            self._prober: ProbeRequest(id=0, paths=()),
+            self._transcriber: PrepareRequest(id=0),
+        }
+        for child, request in requests.items():
+            if child.pid is None and not child.working:
+                task = asyncio.create_task(_prepared(child, request))
+                self._preparing.add(task)
+                task.add_done_callback(self._preparing.discard)
+
     async def encode(self, source: Path, target: Path, codec: Codec) -> None:
         """Writes the sound of `source` to a new file and verifies it; cancelling it leaves the file half written.
 
@@ -155,11 +174,12 @@ class Engine:
 
     def keep_pace(self, pace: Pace) -> None:
         """In transcribing, from now on, and by a process that is started later, too."""
+        self._held = pace is Pace.HELD
         self._transcriber.keep_pace(pace)
 
     async def close(self) -> None:
         """Ends all processes; what they were doing is lost."""
-        await asyncio.gather(*(child.close() for child in self._children))
+        await asyncio.gather(*(child.close() for child in self._children), *self._preparing)
 
     @property
     def state(self) -> State:
@@ -179,3 +199,8 @@ class Engine:
     @property
     def _children(self) -> tuple[Child, ...]:
         return self._transcriber, self._prober, self._encoder, self._downloader
+
+
+async def _prepared(child: Child, request: Job) -> None:
+    with contextlib.suppress(EngineError):  # whoever needs it next is told
+        await child.ask(request, lambda _: None)

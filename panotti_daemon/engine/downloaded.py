@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from panotti_daemon.engine.hardware import machine
 from panotti_daemon.engine.model_store import ResolvedModel, is_complete, model_name, resolve
 from panotti_daemon.errors import ModelUnavailable
 from panotti_daemon.settings import Settings
@@ -66,7 +67,8 @@ def remove(model: DownloadedModel) -> None:
 
 
 def _wanted(settings: Settings, models_dir: Path) -> Iterator[Path]:
+    here = machine(settings.engine)
     for folder in settings.watch:
         name = settings.engine.model if folder.model == "auto" else folder.model
         with suppress(ModelUnavailable):
-            yield resolve(name, models_dir, language=folder.language, download=False).path
+            yield resolve(name, models_dir, language=folder.language, download=False, on=here).path

@@ -13,16 +13,15 @@ from typing import TypeVar
 
 from faster_whisper import WhisperModel
 
-from panotti_daemon.engine import audio
 from panotti_daemon.engine.audio import SAMPLE_RATE
 from panotti_daemon.engine.decoder import BATCH, Decoded, Decoder, Piece
 from panotti_daemon.engine.gate import Gate
+from panotti_daemon.engine.hearing import Hearing, Timed
 from panotti_daemon.engine.messages import Track
 from panotti_daemon.engine.meter import Meter
-from panotti_daemon.engine.windows import SpeechDetector, Window, windows
+from panotti_daemon.engine.windows import Window
 from panotti_daemon.models.transcript.models import (
     Checkpoint,
-    Coverage,
     DecodedWindow,
     RequestedSettings,
     Segment,
@@ -32,8 +31,6 @@ from panotti_daemon.models.transcript.models import (
 
 T = TypeVar("T")
 
-UNDETERMINED = "und"
-"""The language of a recording without speech, as ISO 639 calls it."""
 DOUBTFUL = 0.5
 """With less than this probability, the language is looked for in more than the first window."""
 WINDOWS_IN_DOUBT = 3
@@ -43,13 +40,6 @@ WINDOWS_IN_DOUBT = 3
 class _Language:
     code: str
     probability: float
-
-
-@dataclass(frozen=True)
-class _Timed:
-    window: Window
-    seconds: float
-    """Of the track that are done when it is."""
 
 
 class Job:
@@ -75,41 +65,23 @@ class Job:
         self._gate = gate
         self._meter = meter
         self._keep = keep
-        self._warnings: list[str] = []
         self._tracks = tracks
+        self._hearing = Hearing(tracks, noise_reduction=settings.noise_reduction, gate=gate, meter=meter)
         earlier = [checkpoint for checkpoint in done if checkpoint.model == model]
         self._done = {
             (window.track, window.start, window.end): window for checkpoint in earlier for window in checkpoint.windows
         }
         self._language = _asked_or_found(settings.language, earlier)
         self._decoder: Decoder | None = None
-        self._duration = 0.0
-        self._speech_samples = 0
 
     def run(self) -> Transcription:
         """Raises JobEnded, MediaError and SourceUnavailable."""
         self._meter.add(0.0)
         decoded = self._decoded()
-        segments = sorted(
-            (segment for window in decoded for segment in window.segments), key=lambda found: (found.start, found.end)
-        )
-        language = self._language if self._speech_samples and self._language else _Language(UNDETERMINED, 0.0)
-        return Transcription(
-            segments=tuple(segments),
-            language=language.code,
-            language_probability=round(language.probability, 3),
-            model=self._model,
-            duration=round(self._duration, 3),
-            speech_seconds=round(self._speech_samples / SAMPLE_RATE, 3),
-            coverage=Coverage(
-                transcribed_seconds=round(sum(window.transcribed_seconds for window in decoded), 3),
-                windows=len(decoded),
-                decoded_again=sum(window.again for window in decoded),
-                suspect=sum(window.suspect for window in decoded),
-            ),
-            warnings=tuple(self._warnings),
-            versions={name: importlib.metadata.version(name) for name in ("faster_whisper", "ctranslate2")},
-        )
+        language, probability = (self._language.code, self._language.probability) if self._language else (None, 0.0)
+        result = self._hearing.transcription(decoded, self._model, language, probability)
+        versions = {name: importlib.metadata.version(name) for name in ("faster_whisper", "ctranslate2")}
+        return result.model_copy(update={"versions": versions})
 
     def _decoded(self) -> list[DecodedWindow]:
         """Reading waits for decoding: as many batches wait for a worker as there are workers, and no more."""
@@ -117,7 +89,7 @@ class Job:
         pending: deque[Future[list[DecodedWindow]]] = deque()
         with ThreadPoolExecutor(self._workers) as pool:
             for number, track in enumerate(self._tracks):
-                for batch in batches(self._with_language(self._windows(track)), self._workers):
+                for batch in batches(self._with_language(self._hearing.windows(track)), self._workers):
                     missing = [timed for timed in batch if _key(number, timed.window) not in self._done]
                     decoded += self._taken_over(number, batch)
                     if len(pending) == 2 * self._workers:
@@ -128,37 +100,13 @@ class Job:
                 decoded += pending.popleft().result()
         return sorted(decoded, key=lambda window: (window.track, window.start))
 
-    def _taken_over(self, number: int, batch: Iterable[_Timed]) -> Iterator[DecodedWindow]:
+    def _taken_over(self, number: int, batch: Iterable[Timed]) -> Iterator[DecodedWindow]:
         for timed in batch:
             if found := self._done.get(_key(number, timed.window)):
                 self._meter.add(timed.seconds, worked=False)
                 yield found
 
-    def _windows(self, track: Track) -> Iterator[_Timed]:
-        length = 0
-
-        def counted() -> Iterator[audio.Samples]:
-            nonlocal length
-            for block in audio.decode(
-                track.path,
-                self._warnings.append,
-                stream=track.stream,
-                channel=track.channel,
-                noise_reduction=self._settings.noise_reduction,
-            ):
-                self._gate.check()
-                length += len(block)
-                yield block
-
-        before = 0
-        for window in windows(counted(), SpeechDetector()):
-            self._speech_samples += len(window.samples)
-            yield _Timed(window, (window.end - before) / SAMPLE_RATE)
-            before = window.end
-        self._duration = max(self._duration, length / SAMPLE_RATE)
-        self._meter.add((length - before) / SAMPLE_RATE)
-
-    def _with_language(self, found: Iterator[_Timed]) -> Iterator[_Timed]:
+    def _with_language(self, found: Iterator[Timed]) -> Iterator[Timed]:
         """The same windows, once the language is known: that of the recording's first window, and of some more where
         that one leaves doubts."""
         if self._language is None:
@@ -171,7 +119,7 @@ class Job:
             found = chain(first, found)
         return found
 
-    def _detected(self, heard: Sequence[_Timed]) -> _Language:
+    def _detected(self, heard: Sequence[Timed]) -> _Language:
         """Of the windows' most likely languages, the one with the highest probabilities in all."""
         if not self._whisper.model.is_multilingual:
             return _Language("en", 1.0)
@@ -188,7 +136,7 @@ class Job:
             self._decoder = Decoder(self._whisper, self._language.code, self._settings)
         return self._decoder
 
-    def _decode(self, number: int, batch: Sequence[_Timed], decoder: Decoder) -> list[DecodedWindow]:
+    def _decode(self, number: int, batch: Sequence[Timed], decoder: Decoder) -> list[DecodedWindow]:
         with self._gate, self._meter.decoding(sum(timed.seconds for timed in batch)):
             results = decoder.decode([timed.window.samples for timed in batch])
         label = self._tracks[number].label

@@ -121,7 +121,9 @@ class StopRequest(Line):
     kind: Literal["stop"] = "stop"
 
 
-Request = ProbeRequest | PrepareRequest | TranscribeRequest | EncodeRequest | PullRequest | PaceRequest | StopRequest
+Job = ProbeRequest | PrepareRequest | TranscribeRequest | EncodeRequest | PullRequest
+"""What is answered in its turn."""
+Request = Job | PaceRequest | StopRequest
 
 
 class ProbeKind(StrEnum):

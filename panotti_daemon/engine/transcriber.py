@@ -24,7 +24,7 @@ class LocalTranscriber:
         """`model` is the one for folders whose own is `auto`."""
         self._engine = engine
         self._clock = clock
-        self._model = model
+        self.model = model
         self.speed = FIRST_GUESS
         """Seconds of audio for each second of work, as it was with the last recording."""
 
@@ -40,7 +40,7 @@ class LocalTranscriber:
         def report(progress: Progress) -> None:
             on_progress(progress.fraction or 0.0, progress.seconds_left)
 
-        model = self._model if settings.model == "auto" else settings.model
+        model = self.model if settings.model == "auto" else settings.model
         log.info(
             "transcribing",
             recording=recording.id,

@@ -175,15 +175,15 @@ class WindowPacker:
 
 
 class SpeechDetector:
-    """Silero VAD, as faster-whisper carries it, with its state kept from one block to the next."""
+    """Silero VAD, with its state kept from one block to the next."""
 
     CONTEXT = 64
     """Samples of the frame before that the network sees again."""
 
     def __init__(self) -> None:
-        from faster_whisper.vad import get_vad_model
+        from panotti_daemon.engine.silero import session
 
-        self._session = get_vad_model().session
+        self._session = session()
         self._h = np.zeros((1, 1, 128), dtype=np.float32)
         self._c = np.zeros((1, 1, 128), dtype=np.float32)
         self._context = np.zeros(self.CONTEXT, dtype=np.float32)

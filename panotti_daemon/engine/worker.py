@@ -2,7 +2,7 @@
 
 The main thread only reads, so that a new pace and the end of stdin are seen in the middle of a job. When stdin ends,
 the daemon is gone or wants no more: the process ends at once, whatever it is doing. Probing and encoding load FFmpeg
-alone; the speech libraries are loaded by the first transcription.
+alone; the speech libraries are loaded by the first transcription, or when one is expected.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from panotti_daemon.engine.messages import (
     EncodeRequest,
     ErrorKind,
     Failed,
+    Job,
     Line,
     Pace,
     PaceRequest,
+    PrepareRequest,
     Probed,
     ProbeRequest,
     Progress,
@@ -63,7 +65,7 @@ class Worker:
         self._pace = Pace.FULL
         self._gates: dict[int, Gate] = {}
         """Of the transcriptions that have been asked for, by the request's id."""
-        self._requests: SimpleQueue[ProbeRequest | TranscribeRequest | EncodeRequest | PullRequest] = SimpleQueue()
+        self._requests: SimpleQueue[Job] = SimpleQueue()
         self._shelf: Shelf | None = None
         self._remote: Servers | None = None
 
@@ -87,7 +89,7 @@ class Worker:
             request = self._requests.get()
             self._send(self._answer(request))
 
-    def _answer(self, request: ProbeRequest | TranscribeRequest | EncodeRequest | PullRequest) -> Done | Failed:
+    def _answer(self, request: Job) -> Done | Failed:
         try:
             if isinstance(request, TranscribeRequest):
                 return Done(id=request.id, transcription=self._transcribe(request))
@@ -95,6 +97,8 @@ class Worker:
                 self._encode(request)
             elif isinstance(request, PullRequest):
                 self._pull(request)
+            elif isinstance(request, PrepareRequest):
+                self._open_shelf()
             else:
                 self._probe(request)
             return Done(id=request.id)
@@ -155,16 +159,20 @@ class Worker:
 
     def _model(self, request: TranscribeRequest, tell: Callable[[Progress], None]) -> Transcriber:
         """In memory from one recording to the next."""
-        from panotti_daemon.engine.shelf import Shelf
-
-        self._shelf = self._shelf or Shelf(self._resources)
-        return self._shelf.take(
+        return self._open_shelf().take(
             request.settings.model,
             request.models,
             language=request.settings.language,
             workers=request.workers,
             on_download=lambda name, fraction: tell(_downloading(name, fraction)),
         )
+
+    def _open_shelf(self) -> Shelf:
+        """Loads the speech libraries."""
+        from panotti_daemon.engine.shelf import Shelf
+
+        self._shelf = self._shelf or Shelf(self._resources)
+        return self._shelf
 
     def _servers(self, remote: Remote) -> Servers:
         from panotti_daemon.engine.remote.job import Servers
@@ -188,7 +196,7 @@ def _private_stdout() -> BinaryIO:
 def main() -> None:
     os.environ.update(_QUIET)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon decides what it means
-    resources = Resources.model_validate_json(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
+    resources = Resources.model_validate_json(sys.argv[-1]) if len(sys.argv) > 1 else DEFAULT
     take_place(resources)
     out = _private_stdout()
     lock = threading.Lock()

@@ -45,6 +45,7 @@ def test_real_speech_that_is_dropped_becomes_the_right_words_in_every_format(
         assert (output / f"{path.stem}.md").read_text(encoding="utf-8").startswith("#")
     completed = daemon.events("transcription_local.completed")
     assert len(completed) == len(sentences)
+    assert [line for line in daemon.log_lines() if line["level"] in ("warning", "error")] == []
 
 
 def test_a_dropped_file_gives_one_set_of_outputs_and_one_completed_event(panotti: Callable[..., Panotti]) -> None:

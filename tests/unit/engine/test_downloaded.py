@@ -76,10 +76,10 @@ def test_only_what_nobody_used_for_long_is_named_and_never_what_the_settings_nam
 
 
 def test_what_auto_would_use_next_is_not_named(models: Path) -> None:
-    model(models / "medium", 200)
+    model(models / "tiny", 200)
     model(models / "base", 200)
     auto = Settings(watch=(WatchFolder(path=Path("/in")),))
-    assert unused(models, auto) == ["base"]
+    assert unused(models, auto) == ["tiny"]
 
 
 def test_a_model_is_removed_with_all_that_is_in_it(models: Path) -> None:

@@ -263,3 +263,37 @@ def test_an_engine_that_cannot_start_blames_no_file(tmp_path: Path) -> None:
                     await transcribe(engine, SAMPLE)
 
     asyncio.run(scenario())
+
+
+def test_what_an_expected_recording_needs_starts_before_it_comes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_engine(tmp_path) as engine:
+            engine.expect()
+            engine.expect()
+            await until(lambda: len(engine.pids) == 2 and engine.state == "idle", seconds=60)
+            started = engine.pids
+            await engine.probe([SAMPLE])
+            await transcribe(engine, SAMPLE)
+            assert engine.pids == started
+
+    asyncio.run(main())
+
+
+def test_nothing_starts_for_a_recording_that_would_have_to_wait(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_engine(tmp_path) as engine:
+            engine.keep_pace(Pace.HELD)
+            engine.expect()
+            await asyncio.sleep(0)
+            assert engine.state == "off"
+
+    asyncio.run(main())
+
+
+def test_closing_ends_what_was_started_for_an_expected_recording(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_engine(tmp_path) as engine:
+            engine.expect()
+            await until(lambda: bool(engine.pids))
+
+    asyncio.run(main())

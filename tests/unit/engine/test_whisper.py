@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from panotti_daemon.engine.audio import SAMPLE_RATE
 from panotti_daemon.engine.gate import Gate
-from panotti_daemon.engine.job import UNDETERMINED, batches
+from panotti_daemon.engine.hearing import UNDETERMINED
+from panotti_daemon.engine.job import batches
 from panotti_daemon.engine.messages import Progress, Track
 from panotti_daemon.engine.model_store import ResolvedModel, resolve
-from panotti_daemon.engine.whisper import MOST_WORKERS, Transcriber, worker_count
+from panotti_daemon.engine.whisper import Transcriber
 from panotti_daemon.engine.windows import WINDOW_SAMPLES
 from panotti_daemon.errors import MediaError, ModelUnavailable, SourceUnavailable
 from panotti_daemon.models.transcript.models import Coverage, RequestedSettings, Transcription
@@ -164,11 +165,6 @@ def test_a_damaged_model_is_unavailable(tmp_path: Path) -> None:
         (tmp_path / name).write_text("{}")
     with pytest.raises(ModelUnavailable, match="cannot be loaded"):
         Transcriber(ResolvedModel("broken", tmp_path), 1)
-
-
-def test_workers_follow_the_cores_within_bounds() -> None:
-    assert 1 <= worker_count("auto") <= MOST_WORKERS
-    assert (worker_count(0), worker_count(3), worker_count(20)) == (1, 3, 20)
 
 
 @pytest.mark.parametrize(
