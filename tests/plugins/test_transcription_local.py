@@ -74,6 +74,22 @@ async def test_the_completed_event_tells_all_that_others_need(hosted: Hosting, s
     }
 
 
+async def test_the_completed_event_names_the_speakers_as_the_transcripts_do(hosted: Hosting) -> None:
+    services = Services(speaker_labels={"microphone": "Anna", "system": "Ben"})
+    async with transcriber(hosted, services) as plugin:
+        done = completed(await plugin.deliver(READY))
+    assert done.transcription.speaker_labels == {"microphone": "Anna", "system": "Ben"}
+
+
+async def test_what_one_track_hears_of_another_is_not_told_twice(hosted: Hosting) -> None:
+    heard = transcription("Hello Ann.", "Hello Ann.")
+    bleed = heard.segments[1].model_copy(update={"bleed": True})
+    services = Services(result=heard.model_copy(update={"segments": (heard.segments[0], bleed)}))
+    async with transcriber(hosted, services) as plugin:
+        done = completed(await plugin.deliver(READY))
+    assert (done.metadata.words, done.metadata.excerpt) == (2, "Hello Ann.")
+
+
 async def test_an_output_that_is_unavailable_costs_no_second_decoding(hosted: Hosting, services: Services) -> None:
     services.failures = [OutputUnavailable("The drive is gone.")]
     async with transcriber(hosted, services) as plugin:

@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import re
 import runpy
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import jsonschema
 import pytest
@@ -16,18 +18,45 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panotti_daemon.models.recording.models import Recording, Track
-from panotti_daemon.models.transcript.formats import NO_SPEECH, Document, parse_document, render
-from panotti_daemon.models.transcript.models import RequestedSettings, Segment, Transcript, Transcription, TranscriptStatus
+from panotti_daemon.models.transcript.formats import NO_SPEECH, Document, Rendering, parse_document, render
+from panotti_daemon.models.transcript.models import (
+    RequestedSettings,
+    Segment,
+    Transcript,
+    Transcription,
+    TranscriptStatus,
+    Word,
+)
 from panotti_daemon.settings import Format
 
 REPOSITORY = Path(__file__).parents[4]
 CREATED = datetime(2025, 1, 21, 10, 30, 15, 123456, tzinfo=timezone(timedelta(hours=1)))
 
 
-def segment(start: float, end: float, text: str, track: str | None = None) -> Segment:
+def segment(
+    start: float,
+    end: float,
+    text: str,
+    track: str | None = None,
+    *,
+    bleed: bool = False,
+    words: Sequence[Word] = (),
+) -> Segment:
     return Segment(
-        start=start, end=end, text=text, track=track, avg_logprob=-0.25, no_speech_prob=0.01, compression_ratio=1.3
+        start=start,
+        end=end,
+        text=text,
+        track=track,
+        avg_logprob=-0.25,
+        no_speech_prob=0.01,
+        compression_ratio=1.3,
+        bleed=bleed,
+        words=tuple(words),
     )
+
+
+def word(start: float, end: float, text: str) -> Word:
+    return Word(start=start, end=end, text=text, probability=0.9)
 
 
 def recording(*labels: str | None) -> Recording:
@@ -46,13 +75,15 @@ def recording(*labels: str | None) -> Recording:
     )
 
 
-def transcript(*segments: Segment, language: str = "en", title: str = "A call") -> Transcript:
+def transcript(
+    *segments: Segment, language: str = "en", task: Literal["transcribe", "translate"] = "transcribe"
+) -> Transcript:
     return Transcript(
         id="transcript",
         recording_id="recording",
         content_id="content",
-        title=title,
-        settings=RequestedSettings(),
+        title="A call",
+        settings=RequestedSettings(task=task),
         status=TranscriptStatus.DONE if segments else TranscriptStatus.NO_SPEECH,
         created_at=CREATED,
         result=Transcription(
@@ -67,8 +98,15 @@ def transcript(*segments: Segment, language: str = "en", title: str = "A call") 
     )
 
 
-def document(*segments: Segment, labels: tuple[str | None, ...] = (None,), language: str = "en") -> Document:
-    return Document.of(transcript(*segments, language=language), recording(*labels))
+def document(
+    *segments: Segment,
+    labels: tuple[str | None, ...] = (None,),
+    language: str = "en",
+    clean_text: bool = False,
+    speakers: Mapping[str, str] | None = None,
+) -> Document:
+    rendering = Rendering(clean_text, speakers or {})
+    return Document.of(transcript(*segments, language=language), recording(*labels), rendering)
 
 
 def cues(text: str) -> list[srt.Subtitle]:
@@ -88,11 +126,22 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300) | st.sam
         "-->" * 50,
     ]
 )
-segments = st.builds(segment, times, times, texts, st.sampled_from([None, "microphone", "sys<tem>\n&"]))
+segments = st.builds(
+    segment,
+    times,
+    times,
+    texts,
+    st.sampled_from([None, "microphone", "sys<tem>\n&"]),
+    bleed=st.booleans(),
+    words=st.lists(st.builds(word, times, times, texts), max_size=3),
+)
 documents = st.builds(
-    lambda segments, labels: document(*segments, labels=labels),
+    lambda segments, labels, clean: document(
+        *segments, labels=labels, clean_text=clean, speakers={"microphone": "Ann"}
+    ),
     st.lists(segments, max_size=6),
     st.sampled_from([(None,), ("microphone", "sys<tem>\n&")]),
+    st.booleans(),
 )
 
 
@@ -234,6 +283,27 @@ def test_txt_names_the_speaker_when_there_are_several_tracks() -> None:
     )
 
 
+def test_txt_finishes_a_sentence_that_is_spoken_on_while_another_track_speaks() -> None:
+    spoken = (
+        segment(0, 4, "I wanted to say", "microphone"),
+        segment(2, 3, "Hm.", "system"),
+        segment(4.2, 6, "that it works.", "microphone"),
+        segment(5.9, 7, "Does it?", "system"),
+        segment(7.1, 8, "It does", "microphone"),
+        segment(8.1, 9, "Good.", "system"),
+        segment(9.1, 10, "indeed.", "microphone"),
+    )
+
+    assert render(Format.TXT, document(*spoken, labels=("microphone", "system"))).split("\n\n") == [
+        "Microphone: I wanted to say that it works.",
+        "System: Hm.",
+        "System: Does it?",
+        "Microphone: It does",
+        "System: Good.",
+        "Microphone: indeed.\n",
+    ]
+
+
 def test_one_track_needs_no_name() -> None:
     spoken = segment(0, 1, "Hello.", "microphone")
 
@@ -268,11 +338,11 @@ def test_a_long_segment_becomes_captions_with_their_share_of_the_time() -> None:
 
     assert first.start == timedelta(seconds=10)
     assert last.end == timedelta(seconds=42)
-    assert all(before.end == after.start for before, after in pairwise(subtitles))
+    assert all(timedelta() < after.start - before.end < timedelta(seconds=0.1) for before, after in pairwise(subtitles))
     assert all(len(line) <= 42 for subtitle in subtitles for line in subtitle.content.split("\n"))
     assert all(subtitle.content.count("\n") <= 1 for subtitle in subtitles)
     assert " ".join(subtitle.content for subtitle in subtitles).replace("\n", " ") == words
-    assert first.end - first.start == pytest.approx(timedelta(seconds=8), abs=timedelta(seconds=1))
+    assert first.end - first.start <= timedelta(seconds=7)
 
 
 def test_captions_may_come_after_a_hundred_hours() -> None:
@@ -289,6 +359,79 @@ def test_captions_name_the_speakers_of_tracks_that_overlap() -> None:
     assert [cue.content for cue in cues(render(Format.SRT, both))] == ["Microphone: A & B → C", "System: <ok>"]
     assert "<v Microphone>A &amp; B --&gt; C\n" in render(Format.VTT, both)
     assert "<v System>&lt;ok&gt;\n" in render(Format.VTT, both)
+
+
+def test_captions_take_their_times_from_the_words() -> None:
+    words = [word(1.0, 1.5, " Hello,"), word(1.5, 2.0, " Ben."), word(9.0, 9.5, " Hello?")]
+    said = document(segment(0, 20, " Hello, Ben. Hello?", words=words))
+
+    assert [(cue.start.total_seconds(), cue.content) for cue in cues(render(Format.SRT, said))] == [
+        (1.0, "Hello, Ben."),
+        (9.0, "Hello?"),
+    ]
+
+
+def test_words_stand_in_the_json_of_those_segments_that_have_them() -> None:
+    said = document(segment(0, 1, " Hello.", words=[word(0.2, 0.9, " Hello.")]), segment(1, 2, "Hi."))
+
+    first, second = json.loads(render(Format.JSON, said))["segments"]
+    assert first["words"] == [{"start": 0.2, "end": 0.9, "text": " Hello.", "probability": 0.9}]
+    assert "words" not in second
+
+
+def test_speakers_are_called_by_the_names_that_the_settings_have() -> None:
+    spoken = (segment(0, 1, "Hello.", "microphone"), segment(1, 2, "Hi.", "system"))
+    named = document(*spoken, labels=("microphone", "system"), speakers={"microphone": "Anna"})
+
+    assert render(Format.TXT, named) == "Anna: Hello.\n\nSystem: Hi.\n"
+    assert [cue.content for cue in cues(render(Format.SRT, named))] == ["Anna: Hello.", "System: Hi."]
+    assert "<v Anna>Hello." in render(Format.VTT, named)
+    assert "**00:00:00 Anna:** Hello." in render(Format.MD, named)
+    assert json.loads(render(Format.JSON, named))["speaker_labels"] == {"microphone": "Anna", "system": "System"}
+
+
+def test_a_long_speech_names_its_speaker_within_the_line() -> None:
+    speech = segment(0, 20, "the quick brown fox jumps over the lazy dog and " * 5, "microphone")
+    both = document(speech, labels=("microphone", "system"), speakers={"microphone": "Anna-Maria"})
+
+    subtitles = cues(render(Format.SRT, both))
+    assert all(cue.content.startswith("Anna-Maria: ") for cue in subtitles)
+    assert all(len(line) <= 42 for cue in subtitles for line in cue.content.split("\n"))
+
+
+def test_what_one_track_hears_of_another_is_kept_and_not_read() -> None:
+    spoken = (segment(0, 1, "How are you?", "system"), segment(0.1, 1, "how are", "microphone", bleed=True))
+    call = document(*spoken, labels=("microphone", "system"))
+
+    for format in (Format.TXT, Format.SRT, Format.VTT, Format.MD):
+        assert "how are" not in render(format, call)
+    assert "- **Left out:** 1 passage in which a track hears another" in render(Format.MD, call)
+    assert [segment["bleed"] for segment in json.loads(render(Format.JSON, call))["segments"]] == [False, True]
+    assert "Left out" not in render(Format.MD, document(spoken[0]))
+
+
+def test_a_recording_of_nothing_but_bleed_has_no_speech() -> None:
+    assert render(Format.TXT, document(segment(0, 1, "how are", bleed=True))) == f"{NO_SPEECH}\n"
+
+
+def test_tidied_text_is_read_and_the_json_keeps_what_the_model_wrote() -> None:
+    said = segment(0, 3, " Well... I thought , so .")
+    tidied, plain = document(said, clean_text=True), document(said)
+
+    assert render(Format.TXT, tidied) == "Well… I thought, so.\n"
+    assert cues(render(Format.SRT, tidied))[0].content == "Well… I thought, so."
+    assert render(Format.TXT, plain) == "Well... I thought , so .\n"
+    assert tidied.transcription() == plain.transcription()
+    assert (tidied.clean_text, plain.clean_text) == (True, False)
+
+
+def test_a_translation_reads_as_english_and_names_what_was_spoken() -> None:
+    spoken = (segment(0, 1, "The weather is"), segment(1, 2, "fine today."))
+    translated = Document.of(transcript(*spoken, language="ja", task="translate"), recording(None))
+
+    assert render(Format.TXT, translated) == "The weather is fine today.\n"
+    assert cues(render(Format.SRT, translated))[0].content == "The weather is fine today."
+    assert "- **Language:** ja (98% sure), translated into English" in render(Format.MD, translated)
 
 
 def test_md_holds_the_facts_and_the_times() -> None:
@@ -308,7 +451,8 @@ def test_the_schema_in_the_docs_is_current_and_describes_what_is_written() -> No
 
     assert script["SCHEMA_FILE"].read_text("utf-8") == script["schema_text"](), "run scripts/make_schema.py"
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(json.loads(render(Format.JSON, document(segment(0, 1, "Hello.")))), schema)
+    said = document(segment(0, 1, "Hello."), segment(1, 2, "Hi.", words=[word(1, 2, "Hi.")], bleed=True))
+    jsonschema.validate(json.loads(render(Format.JSON, said)), schema)
 
 
 def test_every_key_and_format_is_documented() -> None:

@@ -537,3 +537,11 @@ def test_a_set_that_the_database_lost_is_known_again_but_for_what_was_edited(des
     assert sorted(output.path.suffix for output in outputs) == [".json", ".srt", ".txt"]
     assert [output.path.suffix for output in outputs if output.digest != digest(output.path.read_bytes())] == [".srt"]
     assert sorted(outputs, key=str) == sorted(desk.known, key=str)
+
+
+def test_a_tidied_set_that_is_found_is_known_to_be_unedited(desk: Desk) -> None:
+    desk.transcribe("call.wav", document(text="Well... yes .").model_copy(update={"clean_text": True}))
+    assert desk.read("call.txt") == "Well… yes.\n"
+    ((path, found),) = find_documents(desk.output)
+
+    assert all(output.digest == digest(output.path.read_bytes()) for output in sibling_outputs(path, found))

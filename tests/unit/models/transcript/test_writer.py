@@ -8,6 +8,7 @@ import pytest
 
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.transcript import outputs
+from panotti_daemon.models.transcript.adoption import find_documents
 from panotti_daemon.settings import Format
 from tests.unit.intake.desk import Desk, play
 
@@ -43,6 +44,29 @@ def test_of_a_recording_that_this_is_no_revision_of_everything_stays(tmp_path: P
         assert desk.written() >= {"call.txt", "call.json"}
         async with desk.database.reading() as connection:
             await recordings.get(connection, first)
+
+    play(tmp_path, act)
+
+
+def test_transcripts_look_as_their_folders_settings_say(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.folder = desk.folder.model_copy(update={"clean_text": True})
+        await desk.transcribed("call.wav", text="Hello , Ann ...")
+        assert (tmp_path / "out" / "call.txt").read_text() == "Hello, Ann…\n"
+        ((_, document),) = find_documents(tmp_path / "out")
+        assert document.segments[0].text == "Hello , Ann ..."
+
+    play(tmp_path, act)
+
+
+def test_new_looks_replace_the_files_that_nobody_edited(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        transcript, recording = await desk.transcript_of(await desk.came("call.wav"), "Hello , Ann.")
+        await desk.outputs.write(transcript, recording)
+        desk.folder = desk.folder.model_copy(update={"clean_text": True})
+        await desk.outputs.write(transcript, recording)
+        assert desk.written() == {"call.txt", "call.json"}
+        assert (tmp_path / "out" / "call.txt").read_text() == "Hello, Ann.\n"
 
     play(tmp_path, act)
 
