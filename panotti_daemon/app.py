@@ -36,12 +36,16 @@ from panotti_daemon.core.plugins.manager import PluginManager
 from panotti_daemon.core.plugins.manifest import Manifest
 from panotti_daemon.core.plugins.ports import DaemonPorts
 from panotti_daemon.core.plugins.protocol import Context
+from panotti_daemon.core.plugins.secrets import Secrets
 from panotti_daemon.core.plugins.wishes import StoredWishes
 from panotti_daemon.desktop import instance
 from panotti_daemon.desktop.opening import Opener
 from panotti_daemon.desktop.sd_notify import systemd_told
 from panotti_daemon.desktop.session_bus import session_bus
 from panotti_daemon.engine.client import Engine
+from panotti_daemon.engine.models import Models
+from panotti_daemon.engine.remote.keys import ServerKeys
+from panotti_daemon.engine.remote.transcriber import RemoteTranscriber, choice
 from panotti_daemon.engine.transcriber import LocalTranscriber
 from panotti_daemon.housekeeping import Housekeeping
 from panotti_daemon.intake.arrivals import Arrivals
@@ -63,7 +67,7 @@ from panotti_daemon.paths import Paths, bundled
 from panotti_daemon.pausing.control import Pausing
 from panotti_daemon.pausing.machine import Machine
 from panotti_daemon.process import STOP_SECONDS, Ending, handle_signals, in_time, start_afresh
-from panotti_daemon.settings import Settings, WatchFolder
+from panotti_daemon.settings import Settings
 from panotti_daemon.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
@@ -122,10 +126,17 @@ class Daemon:
         await self._prepare_folders()
 
         engine = self._engine = Engine(
-            models=self.paths.models, idle_seconds=settings.engine.idle_seconds, workers=settings.engine.workers
+            models=self.paths.models,
+            idle_seconds=settings.engine.idle_seconds,
+            workers=settings.engine.workers,
+            resources=settings.engine,
         )
         stack.push_async_callback(engine.close)
-        transcriber = LocalTranscriber(engine, clock, model=settings.engine.model)
+        local = LocalTranscriber(engine, clock, model=settings.engine.model)
+        models = Models(self.paths, settings.watch, engine, local, changed=self._touch)
+        stack.push_async_callback(models.stop)
+        models.start()
+        server_keys = ServerKeys(settings.engine.remote, Secrets())
 
         bus = self._bus = EventBus(database, clock)
         ledger = self._ledger = Ledger(clock, changed=self._touch)
@@ -142,6 +153,11 @@ class Daemon:
             changed=self._touch,
         )
         bus.project(pausing)
+
+        def expect() -> None:
+            if not settings.engine.remote.servers and any(map(plugins.is_running, ledger.transcribers)):
+                engine.expect()
+
         register = Register(database, ledger, bus, clock)
         identify = Identify(database, ledger, register, engine, clock)
         arrivals = Arrivals(
@@ -152,21 +168,22 @@ class Daemon:
             backlog_limit=settings.backlog_limit,
             superseded=identify.supersede,
             folders_changed=self._touch,
+            expected=expect,
         )
         watcher = arrivals.watcher = Watcher(
             settings.watch, arrivals, rescan_seconds=settings.rescan_seconds, left_out=self._left_out()
         )
 
         async def recheck(path: Path) -> None:
-            if folder := watcher.folder_of(path):
-                await arrivals.hinted(folder, {path})
+            await arrivals.hinted(watcher.settings_for(path), {path})
 
-        def folder_of(path: Path) -> WatchFolder:
-            found = watcher.folder_of(path)
-            return found or WatchFolder(path=path.parent, output=self.paths.transcripts)
+        def stays_here(path: Path) -> bool:
+            return watcher.settings_for(path).engine == "local"
 
+        servers = RemoteTranscriber(engine, settings.engine.remote, server_keys)
+        transcriber = choice(servers, local, settings.engine.remote, stays_here)
         sources = Sources(database, ledger, recheck)
-        outputs = OutputWriter(database, clock, folder_of)
+        outputs = OutputWriter(database, clock, watcher.settings_for)
         stored = TranscriptStore(database, clock)
         library = Library(
             database, ledger, roots=self._holding_recordings(), folder_of=watcher.folder_of, stopped=self._stop.is_set
@@ -209,12 +226,14 @@ class Daemon:
             watcher=watcher,
             plugins=plugins,
             engine=engine,
+            models=models,
             requests=requests,
             pausing=pausing,
             clock=clock,
-            estimate=lambda audio_seconds: audio_seconds / transcriber.speed,
+            estimate=lambda audio_seconds: audio_seconds / local.speed,
             pid=os.getpid(),
             log_file=self.paths.log_file,
+            servers=[server.name for server in settings.engine.remote.servers],
             notices=lambda: [*self._notices, *lookout.full_disks],
         )
         bus.listen(self._board.hear)
@@ -240,7 +259,10 @@ class Daemon:
             ledger=ledger,
             requests=requests,
             forget=Forget(database, ledger, bus, outputs, arrivals, identify),
+            outputs=outputs,
             plugins=plugins,
+            models=models,
+            server_keys=server_keys,
             board=self._board,
             pausing=pausing,
             shut_down=self.shut_down,

@@ -10,11 +10,14 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import quote
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
+from panotti_daemon import loopback
+from panotti_daemon.api.model_schemas import ModelChoice, ModelInventory, ModelName
 from panotti_daemon.api.plugin_schemas import ActionAnswer, PluginDetail
 from panotti_daemon.api.schemas import (
     BacklogDecision,
@@ -30,6 +33,7 @@ from panotti_daemon.api.schemas import (
     LedgerEntry,
     LedgerPage,
     MissedMessages,
+    ModelDownload,
     PassingMessage,
     PathRequest,
     Pause,
@@ -47,9 +51,6 @@ from panotti_daemon.choices import FileState
 from panotti_daemon.errors import NotRunning, RequestFailed
 from panotti_daemon.paths import Paths
 
-if TYPE_CHECKING:
-    import httpx2
-
 T = TypeVar("T")
 
 CONNECT_SECONDS = 2.0
@@ -63,18 +64,11 @@ NOT_RUNNING = "Start it with `panotti run`."
 
 
 class Client:
-    """Use as an async context manager. Every request may raise NotRunning and RequestFailed."""
+    """Every request may raise NotRunning and RequestFailed."""
 
     def __init__(self, url: str, token: str) -> None:
-        import httpx2  # here, because it costs `panotti --help` 40 ms
-
-        self._http = httpx2.AsyncClient(
-            base_url=f"{url.rstrip('/')}/api/v1",
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-            trust_env=False,
-            verify=False,  # plain HTTP on the loopback interface: spares loading the certificates
-        )
+        self._root = f"{url.rstrip('/')}/api/v1"
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     @classmethod
     def from_paths(cls, paths: Paths) -> Self:
@@ -85,22 +79,13 @@ class Client:
             raise NotRunning(NOT_RUNNING) from error
         return cls(info.url, info.token)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
-
     async def status(self) -> Status:
         return _parse(Status, await self._get("/status"))
 
     async def statuses(self) -> AsyncIterator[Status]:
         """The status now and then whenever it changes, until the daemon ends the stream."""
-        import httpx2
-
-        timeout = httpx2.Timeout(STREAM_READ_SECONDS, connect=CONNECT_SECONDS)
-        async with self._send("GET", "/events", timeout=timeout) as response:
-            async for event in server_sent_events(response.aiter_bytes()):
+        async with self._send("GET", "/events", seconds=STREAM_READ_SECONDS) as response:
+            async for event in server_sent_events(response.chunks):
                 if event.name == "status":
                     yield _parse(Status, event.data.encode())
 
@@ -172,12 +157,9 @@ class Client:
         self, name: str | None = None, *, data: bool = False
     ) -> AsyncIterator[PassingMessage | MissedMessages]:
         """What passes from now on, until the daemon ends the stream."""
-        import httpx2
-
-        timeout = httpx2.Timeout(STREAM_READ_SECONDS, connect=CONNECT_SECONDS)
         query = {"data": str(data).lower(), **({"name": name} if name else {})}
-        async with self._send("GET", "/journal/stream", params=query, timeout=timeout) as response:
-            async for event in server_sent_events(response.aiter_bytes()):
+        async with self._send("GET", "/journal/stream", query, seconds=STREAM_READ_SECONDS) as response:
+            async for event in server_sent_events(response.chunks):
                 if event.name == "missed":
                     yield _parse(MissedMessages, event.data.encode())
                 else:
@@ -227,46 +209,75 @@ class Client:
         answer = await self._to_plugin("POST", plugin, f"actions/{quote(action, safe='')}", arguments or {})
         return _parse(ActionAnswer, answer).result
 
+    async def keep_server_key(self, name: str, value: str) -> Changed:
+        return _parse(Changed, await self._to_server_key("PUT", name, {"value": value}))
+
+    async def remove_server_key(self, name: str) -> Changed:
+        return _parse(Changed, await self._to_server_key("DELETE", name))
+
+    async def models(self) -> ModelInventory:
+        return _parse(ModelInventory, await self._get("/models"))
+
+    async def use_model(self, model: str | None) -> ModelInventory:
+        """None: what `config.yaml` says."""
+        return _parse(ModelInventory, await self._post("/models/use", ModelChoice(model=model)))
+
+    async def pull_model(self, model: str) -> ModelDownload:
+        """Begins it; the status tells how far it is."""
+        return _parse(ModelDownload, await self._post("/models/pull", ModelName(model=model)))
+
+    async def cancel_pull(self, model: str) -> ModelInventory:
+        return _parse(ModelInventory, await self._post("/models/pull/cancel", ModelName(model=model)))
+
     async def shutdown(self) -> None:
         """Asks the daemon to end; it has only begun to when this returns."""
         await self._post("/shutdown")
 
     async def _get(self, path: str, query: Mapping[str, str | int] | None = None) -> bytes:
-        async with self._send("GET", path, params=query) as response:
-            return await response.aread()
+        async with self._send("GET", path, query) as response:
+            return await response.read()
 
     async def _post(self, path: str, body: BaseModel | None = None, seconds: float | None = None) -> bytes:
-        import httpx2
-
-        content = None if body is None else body.model_dump_json()
-        headers = None if body is None else {"Content-Type": "application/json"}
-        timeout = httpx2.Timeout(READ_SECONDS if seconds is None else seconds, connect=CONNECT_SECONDS)
-        async with self._send("POST", path, content=content, headers=headers, timeout=timeout) as response:
-            return await response.aread()
+        async with self._send("POST", path, body=body, seconds=seconds) as response:
+            return await response.read()
 
     async def _to_plugin(self, method: str, name: str, what: str, body: Mapping[str, Any] | None = None) -> bytes:
-        import httpx2
-
-        timeout = httpx2.Timeout(LONG_WORK_SECONDS + READ_SECONDS, connect=CONNECT_SECONDS)
         path = f"/plugins/{quote(name, safe='')}/{what}"
-        async with self._send(method, path, json=body, timeout=timeout) as response:
-            return await response.aread()
+        async with self._send(method, path, body=body, seconds=LONG_WORK_SECONDS + READ_SECONDS) as response:
+            return await response.read()
+
+    async def _to_server_key(self, method: str, name: str, body: Mapping[str, Any] | None = None) -> bytes:
+        """The keyring may ask its user for a password first."""
+        path = f"/engine/keys/{quote(name, safe='')}"
+        async with self._send(method, path, body=body, seconds=LONG_WORK_SECONDS) as response:
+            return await response.read()
 
     @asynccontextmanager
-    async def _send(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx2.Response]:
-        """The only border to the HTTP library: its errors end here."""
-        import httpx2
-
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        *,
+        body: BaseModel | Mapping[str, Any] | None = None,
+        seconds: float | None = None,
+    ) -> AsyncIterator[loopback.Response]:
+        """The only border to HTTP: its errors end here."""
+        url = f"{self._root}{path}{f'?{urlencode(query)}' if query else ''}"
+        content = b"" if body is None else to_json(body)
+        seconds = READ_SECONDS if seconds is None else seconds
         try:
-            async with self._http.stream(method, path, **options) as response:
+            async with loopback.request(
+                method, url, self._headers, content, connect_seconds=CONNECT_SECONDS, read_seconds=seconds
+            ) as response:
                 if not response.is_success:
-                    raise _refusal(response.status_code, await response.aread())
+                    raise _refusal(response.status, await response.read())
                 yield response
-        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        except loopback.CannotConnect as error:
             raise NotRunning(NOT_RUNNING) from error
-        except httpx2.TimeoutException as error:
+        except TimeoutError as error:
             raise RequestFailed("The daemon does not answer. `panotti stop`, then `panotti run`, may help.") from error
-        except httpx2.HTTPError as error:
+        except loopback.BrokenOff as error:
             raise RequestFailed("The daemon broke off the connection.") from error
 
 

@@ -70,6 +70,11 @@ class Paths:
         return self.config / "plugins.d"
 
     @property
+    def chosen_model(self) -> Path:
+        """What `panotti models use` set."""
+        return self.config / "model.yaml"
+
+    @property
     def at_work(self) -> Path:
         """Whose code runs, for the next process if this one ends without a word."""
         return self.state / "at-work"

@@ -20,7 +20,7 @@ from panotti_daemon import __version__
 from panotti_daemon.api.auth import OPEN, PREFIX, Gate
 from panotti_daemon.api.problems import MEDIA_TYPE as PROBLEM
 from panotti_daemon.api.problems import handle_problems, problem
-from panotti_daemon.api.routes import daemon, events, forget, health, ledger, plugins, recordings
+from panotti_daemon.api.routes import daemon, events, forget, health, ledger, models, plugins, recordings, remote
 from panotti_daemon.api.schemas import Problem
 from panotti_daemon.api.services import Services
 from panotti_daemon.errors import PanottiError
@@ -42,7 +42,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
         responses={"default": {"model": Problem, "description": "A problem, as RFC 9457 has it"}},
     )
-    for module in (health, daemon, recordings, ledger, forget, events, plugins):
+    for module in (health, daemon, recordings, ledger, forget, events, plugins, models, remote):
         app.include_router(module.router, prefix=PREFIX)
     handle_problems(app)
     app.openapi = partial(_describe, app)  # type: ignore[method-assign]

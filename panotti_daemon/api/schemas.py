@@ -99,6 +99,13 @@ class BacklogStatus(BaseModel):
 class EngineStatus(BaseModel):
     state: Literal["off", "idle", "working"]
     model: str | None = None
+    servers: tuple[str, ...] = Field((), description="Where recordings are sent; none: they stay on this machine.")
+
+
+class ModelDownload(BaseModel):
+    model: str
+    fraction: float | None = Field(None, ge=0, le=1)
+    problem: str | None = Field(None, description="It failed; what has arrived is kept for the next try.")
 
 
 class Pause(BaseModel):
@@ -127,6 +134,7 @@ class Status(BaseModel):
     folders: list[FolderStatus] = []
     plugins: list[PluginStatus] = []
     engine: EngineStatus = EngineStatus(state="off")
+    downloads: list[ModelDownload] = Field([], description="Of models that were asked for.")
     backlog: list[BacklogStatus] = []
     recent: list[RecentTranscript] = []
     failures: list[Failure] = []

@@ -14,10 +14,13 @@ from panotti_daemon.core.events.dead_letters import DeadLetters
 from panotti_daemon.core.events.journal import Journal
 from panotti_daemon.core.events.replay import Replay
 from panotti_daemon.core.plugins.manager import PluginManager
+from panotti_daemon.engine.models import Models
+from panotti_daemon.engine.remote.keys import ServerKeys
 from panotti_daemon.intake.forget import Forget
 from panotti_daemon.intake.ledger import Ledger
 from panotti_daemon.intake.requests import Requests
 from panotti_daemon.models.database import Database
+from panotti_daemon.models.transcript.writer import OutputWriter
 from panotti_daemon.pausing.control import Pausing
 
 
@@ -27,7 +30,10 @@ class Services:
     ledger: Ledger
     requests: Requests
     forget: Forget
+    outputs: OutputWriter
     plugins: PluginManager
+    models: Models
+    server_keys: ServerKeys
     board: StatusBoard
     pausing: Pausing
     shut_down: Callable[[], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
@@ -17,6 +17,7 @@ from panotti_daemon.api.schemas import (
     Failure,
     FolderStatus,
     Job,
+    ModelDownload,
     PluginStatus,
     Queue,
     QueuedRecording,
@@ -27,11 +28,12 @@ from panotti_daemon.api.waiting import held_up, pause_status
 from panotti_daemon.clock import Clock, local
 from panotti_daemon.core.events.bus import EventBus
 from panotti_daemon.core.events.models import Announcement, Event
-from panotti_daemon.core.events.types import TranscriptionProgress
+from panotti_daemon.core.events.types import TranscriptionProgress, payload_type
 from panotti_daemon.core.plugins.lifecycle import PluginRecord
 from panotti_daemon.core.plugins.manager import PluginManager
 from panotti_daemon.engine.client import Engine
 from panotti_daemon.engine.messages import Pace
+from panotti_daemon.engine.models import Download, Models
 from panotti_daemon.intake.ledger import Ledger
 from panotti_daemon.intake.requests import Requests
 from panotti_daemon.intake.watcher import Watcher
@@ -59,27 +61,32 @@ class StatusBoard:
         watcher: Watcher,
         plugins: PluginManager,
         engine: Engine,
+        models: Models,
         requests: Requests,
         pausing: Pausing,
         clock: Clock,
         estimate: Estimate,
         pid: int,
         log_file: Path,
+        servers: Sequence[str],
         notices: Callable[[], list[str]],
     ) -> None:
-        """`notices` are sentences that stand among the problems as long as the daemon runs."""
+        """Recordings are sent to `servers`; `notices` are sentences that stand among the problems as long as the daemon
+        runs."""
         self._database = database
         self._ledger = ledger
         self._bus = bus
         self._watcher = watcher
         self._plugins = plugins
         self._engine = engine
+        self._models = models
         self._requests = requests
         self._pausing = pausing
         self._clock = clock
         self._estimate = estimate
         self._pid = pid
         self._log_file = log_file
+        self._servers = servers
         self._notices = notices
         self._started_at = clock.now()
         self._jobs: dict[str, Job] = {}
@@ -90,7 +97,7 @@ class StatusBoard:
 
     async def hear(self, message: Event | Announcement) -> None:
         """A listener of the bus."""
-        if isinstance(message, Announcement) and message.name.startswith("transcription_local."):
+        if isinstance(message, Announcement) and payload_type(message.name) is TranscriptionProgress:
             progress = TranscriptionProgress.model_validate(message.data)
             if message.name.endswith(".stopped"):
                 self._jobs.pop(progress.recording_id, None)
@@ -160,7 +167,8 @@ class StatusBoard:
             queued=queued,
             folders=self._folders(),
             plugins=self._plugin_states(),
-            engine=EngineStatus(state=self._engine.state, model=self._engine.model),
+            engine=EngineStatus(state=self._engine.state, model=self._engine.model, servers=tuple(self._servers)),
+            downloads=[model_download(download) for download in self._models.downloads],
             backlog=[
                 BacklogStatus(
                     folder=str(asked.folder),
@@ -199,7 +207,7 @@ class StatusBoard:
         return [plugin_status(record) for record in self._plugins.records.values()]
 
     def _problems(self, queue: Queue, missing: list[str]) -> list[str]:
-        problems = [*self._notices(), *missing]
+        problems = [*self._notices(), *missing, *self._models.problems]
         problems += [
             f"{folder.settings.path}: {folder.reason}"
             for folder in self._watcher.states
@@ -243,6 +251,10 @@ def _duration(seconds: float) -> str:
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def model_download(download: Download) -> ModelDownload:
+    return ModelDownload(model=download.model, fraction=download.fraction, problem=download.problem)
 
 
 def plugin_status(record: PluginRecord) -> PluginStatus:

@@ -31,8 +31,7 @@ def ask(question: Callable[[Client], Awaitable[T]]) -> T:
     from panotti_daemon.client import Client
 
     async def asked() -> T:
-        async with Client.from_paths(Paths.from_environment()) as client:
-            return await question(client)
+        return await question(Client.from_paths(Paths.from_environment()))
 
     return asyncio.run(asked())
 
@@ -63,6 +62,14 @@ def wished(question: str) -> bool:
     if not sys.stdin.isatty():
         raise PanottiError(f"“{question}” Nobody is there to answer: say --yes.", title="Nothing was done")
     return typer.confirm(question, err=True)
+
+
+def typed_secret(name: str) -> str:
+    """Asked for, or read from stdin. Never an argument: those are seen by all, and kept in the shell's history."""
+    value: str = typer.prompt(name, hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    if not value:
+        raise typer.BadParameter(f"no value for {name} came from stdin")
+    return value
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

@@ -168,6 +168,8 @@ def status(as_json: bool = JSON) -> None:
     for folder in found.folders:
         reason = f" ({folder.reason})" if folder.reason else ""
         typer.echo(f"Folder {folder.path}: {folder.state}{reason}; transcripts: {folder.output}")
+    if found.engine.servers:
+        typer.echo(f"Recordings are sent to {', '.join(found.engine.servers)}")
     for asked in found.backlog:
         typer.echo(_about(asked.files, asked.folder, asked.estimated_seconds))
     for plugin in found.plugins:

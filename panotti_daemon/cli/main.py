@@ -14,6 +14,7 @@ from panotti_daemon.cli import (
     cleanup,
     config,
     daemon,
+    desktop,
     doctor,
     events,
     forget,
@@ -22,6 +23,7 @@ from panotti_daemon.cli import (
     plugin_kit,
     plugins,
     recordings,
+    remote,
     transcribe,
 )
 from panotti_daemon.errors import AlreadyRunning, PanottiError
@@ -47,10 +49,12 @@ for module in (
     cleanup,
     events,
     models,
+    remote,
     plugins,
     plugin_kit,
     config,
     autostart,
+    desktop,
     doctor,
 ):
     module.register(app)

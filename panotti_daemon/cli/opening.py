@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from panotti_daemon.choices import Format
 from panotti_daemon.cli.ask import absolute, ask
 from panotti_daemon.errors import PanottiError
 from panotti_daemon.paths import Paths
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from panotti_daemon.client import Client
 
 NOTHING = "There is nothing to open"
-FOR_READERS = (Format.TXT, Format.MD, Format.SRT, Format.VTT, Format.JSON)
 
 
 def register(app: typer.Typer) -> None:
@@ -41,13 +39,11 @@ def open_(
 
 
 async def _transcript(client: Client, path: str) -> Path:
+    from panotti_daemon.desktop.opening import transcript_of
+
     entry = await client.explain(path)
-    if entry.recording_id:
-        recording = await client.recording(entry.recording_id)
-        there = {output.format: output.path for output in recording.outputs if output.present}
-        for format in FOR_READERS:
-            if format in there:
-                return Path(there[format])
+    if transcript := await transcript_of(client, entry):
+        return transcript
     raise PanottiError(f"{path} has no transcript: {entry.state.value}: {entry.reason}.", title=NOTHING)
 
 

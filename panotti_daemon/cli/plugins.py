@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from panotti_daemon.cli.ask import JSON, ask, counted, print_json
+from panotti_daemon.cli.ask import JSON, ask, counted, print_json, typed_secret
 
 if TYPE_CHECKING:
     from panotti_daemon.api.plugin_schemas import PluginDetail, PluginSetting
@@ -153,9 +152,7 @@ def _set_secret(name: str, key: str, *, unset: bool) -> None:
     if unset:
         ask(lambda client: client.remove_plugin_secret(name, key))
         return
-    value = typer.prompt(key, hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
-    if not value:
-        raise typer.BadParameter(f"no value for {key} came from stdin")
+    value = typed_secret(key)
     ask(lambda client: client.keep_plugin_secret(name, key, value))
 
 

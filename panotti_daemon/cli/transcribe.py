@@ -19,6 +19,7 @@ from panotti_daemon.paths import Paths
 if TYPE_CHECKING:
     from panotti_daemon.engine.messages import Progress
     from panotti_daemon.models.transcript.models import RequestedSettings, Transcription
+    from panotti_daemon.settings import EngineSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +31,10 @@ def transcribe(
     format: Format = typer.Option(Format.TXT, "--format", "-f"),
     language: str = typer.Option("auto", help="A code such as `en`."),
     model: str = typer.Option("auto", help="A name or a path."),
+    translate: bool = typer.Option(False, "--translate", help="Into English."),
+    words: bool = typer.Option(False, "--words", help="Give each word times of its own, as json and captions show."),
+    vocabulary: list[str] = typer.Option([], "--vocabulary", help="A name or term that may be spoken. Any number."),
+    noise_reduction: bool = typer.Option(False, "--noise-reduction", help="Filter noise out before."),
 ) -> None:
     """Transcribe files now and print the text. Needs no running daemon."""
     import asyncio
@@ -41,22 +46,29 @@ def transcribe(
     paths = Paths.from_environment()
     settings = load(paths)
     logs.configure(settings.log, None, terminal=False)  # left alone, structlog prints to stdout
-    wish = RequestedSettings(language=language, model=settings.engine.model if model == "auto" else model)
+    wish = RequestedSettings(
+        language=language,
+        model=settings.engine.model if model == "auto" else model,
+        task="translate" if translate else "transcribe",
+        words=words,
+        vocabulary=tuple(vocabulary),
+        noise_reduction=noise_reduction,
+    )
     for file in files:
         if file.is_dir():
             raise MediaError(f"{file} is a folder; name the files in it.")
         if not file.exists():
             raise MediaError(f"{file}: there is no such file.")
-    asyncio.run(_transcribe(files, format, wish, paths, settings.engine.workers))
+    asyncio.run(_transcribe(files, format, wish, paths, settings.engine))
 
 
 async def _transcribe(
-    files: list[Path], format: Format, wish: RequestedSettings, paths: Paths, workers: int | str
+    files: list[Path], format: Format, wish: RequestedSettings, paths: Paths, settings: EngineSettings
 ) -> None:
     from panotti_daemon.engine.client import Engine
     from panotti_daemon.engine.messages import ProbeKind, Track
 
-    engine = Engine(models=paths.models, idle_seconds=60, workers="auto" if workers == "auto" else int(workers))
+    engine = Engine(models=paths.models, idle_seconds=60, workers=settings.workers, resources=settings)
     try:
         for file in files:
             (probe,) = await engine.probe([file.absolute()])

@@ -22,16 +22,17 @@ from panotti_daemon.settings import Settings
 
 
 def models(settings: Settings, paths: Paths, now: datetime) -> Iterator[Finding]:
-    here = machine(settings.engine)
+    here, damaged = machine(settings.engine), damaged_models(paths.models)
     yield Finding("hardware", True, here.description)
     for use in uses(paths.models, settings, here):
-        if use.model is None:
-            yield Finding("model", False, use.why, _remedy(use.setting, paths))
-        else:
-            spoken = "" if use.language == "auto" else f" for {use.language!r}"
+        spoken = "" if use.language == "auto" else f" for {use.language!r}"
+        if use.model:
             yield Finding("model", True, f"{use.model}{spoken}, which {use.why}")
-    for broken, damage in damaged_models(paths.models):
-        yield Finding("model", False, f"{broken.name} in {broken.path} is damaged: {damage}", mending(broken))
+        elif use.setting not in {broken.name for broken, _ in damaged}:
+            yield Finding("model", False, use.why, _remedy(use.setting, paths))
+    for broken, damage in damaged:
+        remedy = _remedy(broken.name, paths) if can_be_downloaded(broken.name) else mending(broken)
+        yield Finding("model", False, f"{broken.name} in {broken.path} is damaged: {damage}", remedy)
     for unused in long_unused(settings, paths.models, now):
         used = f"was last used on {unused.last_used.astimezone():%Y-%m-%d}, and takes {unused.size / 1e6:.1f} MB"
         yield Finding("model", True, f"{unused.name} {used}", f"panotti models remove {shlex.quote(unused.name)}")

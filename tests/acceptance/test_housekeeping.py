@@ -59,10 +59,10 @@ def test_a_model_that_is_not_used_is_asked_about(panotti: Callable[..., Panotti]
     assert "base was last used on" in doctor
     assert "panotti models remove base" in doctor
 
-    listed = {found["name"]: found for found in json.loads(daemon.command("models", "list", "--json").stdout)}
-    assert (listed["base"]["bytes"], listed["base"]["downloaded"]) == (3_000_000, True)
-    assert listed["tiny.en"]["downloaded"] is False
-    assert "base                 3.0 MB, last used on" in daemon.command("models", "list").stdout
+    listed = {found["name"]: found for found in json.loads(daemon.command("models", "list", "--json").stdout)["models"]}
+    assert (listed["base"]["size"], listed["base"]["source"]) == (3_000_000, "panotti")
+    assert listed["tiny.en"]["source"] == "starter"
+    assert "3.0 MB  99 languages  last used on" in daemon.command("models", "list").stdout
 
     assert daemon.command("models", "remove", "base").returncode == 1
     assert model.exists()

@@ -19,7 +19,7 @@ from panotti_daemon.models.database import queries
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import FileState, Recording
 from panotti_daemon.models.transcript import store as transcripts
-from panotti_daemon.models.transcript.formats import Document, render
+from panotti_daemon.models.transcript.formats import render
 from panotti_daemon.settings import Format
 
 router = APIRouter(prefix="/recordings", tags=["recordings"])
@@ -87,7 +87,8 @@ async def transcript(services: Injected, recording_id: RecordingId, format: Tran
     finished = next((transcript for transcript in found if transcript.result), None)
     if finished is None:
         raise HTTPException(404, "This recording has no transcript yet.")
-    return Response(render(format, Document.of(finished, recording)), media_type=MEDIA_TYPES[format])
+    text = await asyncio.to_thread(lambda: render(format, services.outputs.document(finished, recording)))
+    return Response(text, media_type=MEDIA_TYPES[format])
 
 
 @router.post("/{recording_id}/retry", summary="Try a failed or cancelled recording again")

@@ -100,7 +100,8 @@ class PluginManager:
         raise PermanentError(f"There is no plugin {name}{suggest(name, self.records)}", title="No such plugin")
 
     def is_running(self, name: str) -> bool:
-        return self.find(name).state is PluginState.RUNNING
+        record = self.records.get(name)
+        return record is not None and record.state is PluginState.RUNNING
 
     def dependents(self, name: str) -> list[str]:
         """The running plugins that need this one."""

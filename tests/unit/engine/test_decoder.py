@@ -7,8 +7,8 @@ import pytest
 
 from panotti_daemon.engine.audio import SAMPLE_RATE, Samples, decode
 from panotti_daemon.engine.decoder import BATCH, Decoder, Piece, looks_right
+from panotti_daemon.engine.loading import load
 from panotti_daemon.engine.model_store import resolve
-from panotti_daemon.engine.whisper import load
 from panotti_daemon.engine.windows import WINDOW_SAMPLES, SpeechDetector, windows
 from panotti_daemon.models.transcript.models import RequestedSettings
 from tests.speech import SAMPLE, SAMPLE_TEXT, word_error_rate

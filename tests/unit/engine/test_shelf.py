@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from panotti_daemon.engine import hardware
 from panotti_daemon.engine.checksums import write_record
 from panotti_daemon.engine.damage import known_damage
 from panotti_daemon.engine.gate import Gate
@@ -65,6 +66,16 @@ def test_an_altered_model_that_would_load_is_found_out_by_its_checksum(models: P
     weights.touch()
     assert take(models).model.name == "tiny.en"
     assert known_damage(models / "base.en", models) == "model.bin is not what was published"
+
+
+@pytest.mark.skipif(Path("/proc/driver/nvidia/version").exists(), reason="there is a GPU")
+def test_a_gpu_that_fails_leaves_the_work_to_the_processor(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "_asked_for_gpu", lambda: None)  # as if CTranslate2 had promised one
+    monkeypatch.setattr(hardware, "_ruled_out", None)
+    transcriber = take(models)
+    assert "CUDA" in (hardware.gpu_problem() or "")
+    assert known_damage(transcriber.model.path, models) is None
+    assert transcriber.transcribe([Track(path=SAMPLE)], RequestedSettings(), gate=Gate()).segments
 
 
 def test_a_damaged_model_that_is_named_is_an_error_until_it_is_mended(models: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from panotti_daemon.engine.messages import (
     Done,
     Message,
+    PrepareRequest,
     Probed,
     ProbeKind,
     ProbeRequest,
@@ -100,6 +101,14 @@ def test_every_thread_of_a_job_has_a_low_priority(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has priority classes instead")
+@pytest.mark.skipif(sys.platform == "darwin", reason="numpy has no OpenBLAS there")
+def test_the_libraries_bring_no_thread_that_would_take_a_processor_from_the_decoding() -> None:
+    with worker() as child:
+        child.send(PrepareRequest(id=1))
+        assert child.receive() == Done(id=1)
+        assert psutil.Process(child.process.pid).num_threads() == 2
+
+
 def test_it_has_a_low_priority_and_leaves_ctrl_c_to_the_daemon() -> None:
     with worker() as child:
         assert psutil.Process(child.process.pid).nice() >= 10
