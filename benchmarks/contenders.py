@@ -10,10 +10,10 @@ from faster_whisper import BatchedInferencePipeline, WhisperModel
 
 from benchmarks.report import BATCHED, OURS, SEQUENTIAL
 from panotti_daemon.engine.gate import Gate
-from panotti_daemon.engine.hardware import machine
+from panotti_daemon.engine.machine.hardware import machine
 from panotti_daemon.engine.messages import Track
-from panotti_daemon.engine.model_store import ResolvedModel
-from panotti_daemon.engine.whisper import Transcriber
+from panotti_daemon.engine.models.store import ResolvedModel
+from panotti_daemon.engine.whisper.transcriber import Transcriber
 from panotti_daemon.models.transcript.models import RequestedSettings
 
 BATCH = 8

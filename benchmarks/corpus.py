@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import wave
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -25,6 +25,8 @@ HERE = Path(__file__).parent
 
 Samples = NDArray[np.float64]
 
+LANGUAGES = {"de": "de", "fr": "fr-fr", "es": "es", "it": "it"}
+"""Beside English: the voice of espeak-ng that speaks each."""
 _VOICES = ("flite slt", "flite rms", "flite awb", "flite kal16", "espeak en-us", "espeak en-gb")
 
 
@@ -49,6 +51,17 @@ def noisy() -> Clip:
     return _clip("noisy", speech + noise * _loudness(speech) / _loudness(noise) * 10 ** (-10 / 20), _all_words())
 
 
+def in_noise(noise: str, decibels: int, part: int) -> Clip:
+    """A third of the clean clip, that much louder than the noise, which is another one for each part."""
+    sentences = list(_sentences())[part::3]
+    speech = _joined((samples, 0.5) for samples, _ in sentences)
+    sound = NOISES[noise](len(speech), part)
+    loudness = _loudness(speech) / (_loudness(sound) or 1) * 10 ** (-decibels / 20)
+    mixed = speech + sound * loudness
+    words = " ".join(words for _, words in sentences)
+    return _clip(f"{noise}-{decibels}-{part}", mixed * min(1, 0.95 / np.abs(mixed).max()), words)
+
+
 def gappy() -> Clip:
     """Short utterances between long silences, which are those of a microphone and not of zeros."""
     lines = _lines("short.txt")
@@ -56,6 +69,14 @@ def gappy() -> Clip:
     spoken = zip(_spoken(lines), silences, strict=False)
     speech = _joined(spoken)
     return _clip("gappy", speech + _pink(len(speech), seed=2) * 1e-4, " ".join(lines))
+
+
+def foreign(language: str) -> Clip:
+    """Sentences of one of `LANGUAGES`, spoken by a man and by a woman."""
+    lines = _lines(f"languages/{language}.txt")
+    voices = (f"espeak {LANGUAGES[language]}", f"espeak {LANGUAGES[language]}+f3")
+    spoken = [(samples, 0.5) for voice in voices for samples in _spoken(lines, [voice])]
+    return _clip(language, _joined(spoken), " ".join(lines * len(voices)))
 
 
 def wordless() -> list[Clip]:
@@ -74,15 +95,25 @@ def wordless() -> list[Clip]:
     return [_clip(name, samples, "") for name, samples in sounds.items()]
 
 
-def long(hours: float) -> Clip:
+def excerpt(clip: Clip, seconds: float) -> Clip:
+    """How it begins."""
+    return _clip(f"{clip.name}-{seconds:g}s", _read(clip.path)[: round(seconds * RATE)], "")
+
+
+def variant(clip: Clip, number: int) -> Path:
+    """Other content that takes as long: Panotti transcribes nothing twice."""
+    samples = np.append(_read(clip.path), np.zeros(number + 1))
+    return _clip(f"{clip.name}-variant{number}", samples, clip.words).path
+
+
+def long(minutes: float) -> Path:
     """The clean clip, over and over."""
-    name = f"long-{hours:g}h"
-    path = CACHE / f"{name}.flac"
-    clip = clean()
+    path = CACHE / f"long-{minutes:g}.flac"
     if not path.exists():
-        times = round(hours * 3600 / clip.seconds)
-        ffmpeg("-stream_loop", str(times - 1), "-i", clip.path, "-c:a", "flac", path)
-    return Clip(name, path, clip.words, hours * 3600)
+        part = path.with_suffix(".part.flac")
+        ffmpeg("-stream_loop", "-1", "-i", clean().path, "-t", str(60 * minutes), "-c:a", "flac", part)
+        part.rename(path)
+    return path
 
 
 def _clip(name: str, samples: Samples, words: str) -> Clip:
@@ -113,10 +144,10 @@ def _sentences() -> Iterator[tuple[Samples, str]]:
         yield samples, words
 
 
-def _spoken(lines: Iterable[str]) -> Iterator[Samples]:
+def _spoken(lines: Iterable[str], voices: Sequence[str] = _VOICES) -> Iterator[Samples]:
     folder = CACHE / "spoken"
     folder.mkdir(parents=True, exist_ok=True)
-    for line, voice in zip(lines, cycle(_VOICES), strict=False):
+    for line, voice in zip(lines, cycle(voices), strict=False):
         words = "".join(letter for letter in line if letter.isalnum() or letter == " ")
         path = folder / f"{voice} {words[:80]}.wav"
         if not path.exists():
@@ -157,6 +188,28 @@ def _pink(length: int, seed: int) -> Samples:
     spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
     noise: Samples = np.fft.irfft(spectrum, length)
     return noise / _loudness(noise)
+
+
+def _hum(length: int, seed: int) -> Samples:
+    """That of the mains, with its overtones."""
+    phases = np.arange(length) / RATE * 50 * 2 * np.pi + seed
+    return sum((np.sin(number * phases) / number for number in range(1, 21)), np.zeros(length))
+
+
+def _babble(length: int, seed: int) -> Samples:
+    """Six people who talk at once."""
+    speech = np.concatenate([samples for samples, _ in _sentences()])
+    voices = (np.roll(speech, -len(speech) * voice // 7 - seed * RATE) for voice in range(1, 7))
+    return sum((np.resize(voice, length) for voice in voices), np.zeros(length))
+
+
+NOISES: dict[str, Callable[[int, int], Samples]] = {
+    "none": lambda length, _: np.zeros(length),
+    "fan": _pink,
+    "hum": _hum,
+    "babble": _babble,
+}
+"""By name: so many samples of it, another one for each seed."""
 
 
 def _music(seconds: Samples) -> Samples:

@@ -11,20 +11,18 @@ from collections.abc import Sequence
 from statistics import median
 
 from benchmarks import corpus, models
-from benchmarks.contenders import BATCHED, OURS, SEQUENTIAL, Contender, batched, panotti, sequential
+from benchmarks.contenders import CORES, Contender, batched, panotti, sequential
 from benchmarks.corpus import Clip
-from benchmarks.report import Row, show, surroundings
-from panotti_daemon.engine.whisper import worker_count
+from benchmarks.report import BATCHED, OURS, SEQUENTIAL, Row, show, surroundings
 from tests.speech import SAMPLE
 
 SPEECH = {"clean": corpus.clean, "noisy": corpus.noisy, "gappy": corpus.gappy}
 
 
 def main(names: Sequence[str], speech: Sequence[str], rounds: int) -> None:
-    cores = worker_count("auto")
     for name in names:
         model = models.model(name)
-        contenders = [panotti(model), sequential(model), *(batched(model, n) for n in sorted({1, cores}))]
+        contenders = [panotti(model), sequential(model), *(batched(model, n) for n in sorted({1, CORES}))]
         alone = panotti(model, workers=1)
         settings = {contender.name: contender.settings for contender in (*contenders, alone)}
         notes = {**surroundings(), "settings": settings, "rounds": rounds}
@@ -39,8 +37,8 @@ def _compared(clip: Clip, contenders: Sequence[Contender], rounds: int) -> list[
     times: dict[str, list[tuple[float, float]]] = {contender.name: [] for contender in contenders}
     for contender in contenders:
         contender.hear(SAMPLE, "en")  # the first time, libraries are still setting up
-    for _ in range(rounds):
-        for contender in contenders:
+    for number in range(rounds):
+        for contender in contenders if number % 2 else reversed(contenders):
             started, used = time.perf_counter(), time.process_time()
             contender.hear(clip.path, "en")
             times[contender.name].append((time.perf_counter() - started, time.process_time() - used))

@@ -10,7 +10,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from benchmarks.corpus import CACHE
-from panotti_daemon.engine.model_store import STARTER, ResolvedModel, is_complete, resolve
+from panotti_daemon.engine.models.store import STARTER, ResolvedModel, is_complete, resolve
 
 NAMES = (STARTER, "base")
 

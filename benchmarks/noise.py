@@ -15,10 +15,10 @@ from benchmarks import corpus, models
 from benchmarks.corpus import Clip
 from benchmarks.report import Row, show, surroundings
 from panotti_daemon.engine.gate import Gate
-from panotti_daemon.engine.hardware import machine
+from panotti_daemon.engine.machine.hardware import machine
 from panotti_daemon.engine.messages import Track
-from panotti_daemon.engine.model_store import STARTER
-from panotti_daemon.engine.whisper import Transcriber
+from panotti_daemon.engine.models.store import STARTER
+from panotti_daemon.engine.whisper.transcriber import Transcriber
 from panotti_daemon.models.transcript.models import RequestedSettings
 from tests.speech import plain
 

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import psutil
+from pydantic import BaseModel
 
 from panotti_daemon import __version__
 
+OURS, SEQUENTIAL, BATCHED = "panotti", "sequential", "batched"
+"""How the contenders are called."""
 _LIBRARIES = ("faster-whisper", "ctranslate2", "onnxruntime", "numpy", "av")
+_FENCED = re.compile(r"^```json\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 
-Row = Mapping[str, str | int | float]
+Row: TypeAlias = Mapping[str, str | int | float]
+Notes: TypeAlias = Mapping[str, Any]
+
+
+class Table(BaseModel):
+    title: str
+    notes: dict[str, Any]
+    rows: list[dict[str, str | int | float]]
 
 
 def surroundings() -> dict[str, Any]:
@@ -24,30 +35,50 @@ def surroundings() -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{_processor()}, {psutil.cpu_count(logical=False)} cores, "
         f"{psutil.virtual_memory().total / 2**30:.0f} GB, {platform.system()}, Python {platform.python_version()}",
-        "load": " ".join(f"{load:.1f}" for load in psutil.getloadavg()),
         "versions": {"panotti": __version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "load before": " ".join(f"{load:.1f}" for load in psutil.getloadavg()),
     }
 
 
-def show(title: str, rows: Sequence[Row], notes: Mapping[str, Any]) -> None:
-    """Prints Markdown, so that a page of the documentation can hold it as it is."""
-    print(f"\n### {title}\n")
-    for name, note in notes.items():
-        words = ", ".join(f"{key} {value}" for key, value in note.items()) if isinstance(note, Mapping) else note
-        print(f"* {name}: {words}")
-    cells = [[*rows[0]], *([_cell(value) for value in row.values()] for row in rows)]
+def show(title: str, rows: Sequence[Row], notes: Notes) -> None:
+    """Prints a table, and behind it the same as JSON."""
+    table = Table(title=title, notes=dict(notes), rows=[dict(row) for row in rows])
+    print(f"\n### {title}\n\n{noted(notes)}\n\n{drawn(rows)}\n\n```json\n{table.model_dump_json()}\n```", flush=True)
+
+
+def shown(output: str) -> Iterator[Table]:
+    """The tables in what was printed."""
+    return (Table.model_validate_json(found) for found in _FENCED.findall(output))
+
+
+def noted(notes: Notes) -> str:
+    return "\n".join(f"* {name}: {_in_words(note)}" for name, note in notes.items())
+
+
+def drawn(rows: Sequence[Row]) -> str:
+    """Markdown that is legible as it is."""
+    cells = [[*rows[0]], *([_in_words(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["-" * width for width in widths])
-    print()
-    for line in cells:
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |")
-    print(
-        "\n```json\n" + json.dumps({"title": title, **notes, "rows": [dict(row) for row in rows]}) + "\n```", flush=True
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
     )
 
 
-def _cell(value: str | float) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+def common(notes: Iterable[Notes]) -> dict[str, Any]:
+    """What all of them say."""
+    first, *others = notes
+    return {name: note for name, note in first.items() if all(other.get(name) == note for other in others)}
+
+
+def _in_words(value: object) -> str:
+    match value:
+        case float():
+            return f"{value:.2f}"
+        case Mapping():
+            return "; ".join(f"{key} {part}" for key, part in value.items())
+        case _:
+            return str(value)
 
 
 def _processor() -> str:

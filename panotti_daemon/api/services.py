@@ -14,7 +14,7 @@ from panotti_daemon.core.events.dead_letters import DeadLetters
 from panotti_daemon.core.events.journal import Journal
 from panotti_daemon.core.events.replay import Replay
 from panotti_daemon.core.plugins.manager import PluginManager
-from panotti_daemon.engine.models import Models
+from panotti_daemon.engine.models.manager import Models
 from panotti_daemon.engine.remote.keys import ServerKeys
 from panotti_daemon.intake.forget import Forget
 from panotti_daemon.intake.ledger import Ledger

@@ -33,7 +33,7 @@ from panotti_daemon.core.plugins.lifecycle import PluginRecord
 from panotti_daemon.core.plugins.manager import PluginManager
 from panotti_daemon.engine.client import Engine
 from panotti_daemon.engine.messages import Pace
-from panotti_daemon.engine.models import Download, Models
+from panotti_daemon.engine.models.manager import Download, Models
 from panotti_daemon.intake.ledger import Ledger
 from panotti_daemon.intake.requests import Requests
 from panotti_daemon.intake.watcher import Watcher

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
     from panotti_daemon.api.model_schemas import ListedModel, ModelInventory, ModelUse
-    from panotti_daemon.engine.model_store import ResolvedModel
+    from panotti_daemon.engine.models.store import ResolvedModel
 
 OnFraction = Callable[[float], None]
 
@@ -53,8 +53,8 @@ def list_(as_json: bool = JSON) -> None:
 
 def pull(name: str = NAME) -> None:
     """Download a model, or fetch a damaged one anew. Broken off, it goes on from there the next time."""
-    from panotti_daemon.engine.damage import note_whole
-    from panotti_daemon.engine.model_store import pull
+    from panotti_daemon.engine.models.damage import note_whole
+    from panotti_daemon.engine.models.store import pull
 
     models = Paths.from_environment().models
     with _progress_bar(f"Downloading {name}") as report:
@@ -73,7 +73,7 @@ def use(
     try:
         inventory = ask(lambda client: client.use_model(name))
     except NotRunning:
-        from panotti_daemon.engine.models import use
+        from panotti_daemon.engine.models.manager import use
 
         use(Paths.from_environment(), name)
         inventory = _inventory()
@@ -93,9 +93,9 @@ def verify(
     name: str = typer.Argument(None, help="One of those that are here; without it, all."), as_json: bool = JSON
 ) -> None:
     """Read a model's files and compare their checksums with those that were published."""
-    from panotti_daemon.engine.checksums import Verdict, Verification
-    from panotti_daemon.engine.checksums import verify as verify_folder
-    from panotti_daemon.engine.damage import known_damage, note_damage, note_whole
+    from panotti_daemon.engine.models.checksums import Verdict, Verification
+    from panotti_daemon.engine.models.checksums import verify as verify_folder
+    from panotti_daemon.engine.models.damage import known_damage, note_damage, note_whole
 
     models = Paths.from_environment().models
     found = []
@@ -128,7 +128,7 @@ def remove(
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
 ) -> None:
     """Remove a model that Panotti downloaded."""
-    from panotti_daemon.engine.downloaded import downloaded, remove
+    from panotti_daemon.engine.models.downloaded import downloaded, remove
 
     found = downloaded(Paths.from_environment().models)
     model = next((model for model in found if model.name == name), None)
@@ -144,13 +144,13 @@ def remove(
 
 def _inventory() -> ModelInventory:
     from panotti_daemon.api.model_schemas import ModelInventory
-    from panotti_daemon.engine.models import inventory
+    from panotti_daemon.engine.models.manager import inventory
 
     return ModelInventory.model_validate(inventory(Paths.from_environment()))
 
 
 def _here(name: str | None, models: Path) -> list[ResolvedModel]:
-    from panotti_daemon.engine.model_store import canonical, damaged_models, local_models
+    from panotti_daemon.engine.models.store import canonical, damaged_models, local_models
 
     found = [*local_models(models), *(model for model, _ in damaged_models(models))]
     if name is None:
@@ -184,7 +184,7 @@ def _meaning(meaning: ModelUse) -> str:
 
 
 def _told(model: ResolvedModel, verdict: str, reason: str) -> str:
-    from panotti_daemon.engine.model_store import mending
+    from panotti_daemon.engine.models.store import mending
 
     return {
         "whole": "every checksum is right",

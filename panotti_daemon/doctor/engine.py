@@ -10,11 +10,11 @@ from pathlib import Path
 
 from panotti_daemon.doctor.finding import Finding
 from panotti_daemon.engine.client import Engine
-from panotti_daemon.engine.downloaded import long_unused
-from panotti_daemon.engine.hardware import machine
-from panotti_daemon.engine.inventory import uses
+from panotti_daemon.engine.machine.hardware import machine
 from panotti_daemon.engine.messages import Track
-from panotti_daemon.engine.model_store import can_be_downloaded, damaged_models, mending
+from panotti_daemon.engine.models.downloaded import long_unused
+from panotti_daemon.engine.models.inventory import uses
+from panotti_daemon.engine.models.store import can_be_downloaded, damaged_models, mending
 from panotti_daemon.errors import PanottiError
 from panotti_daemon.models.transcript.models import RequestedSettings
 from panotti_daemon.paths import Paths, bundled

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
+from panotti_daemon.engine.machine.placement import OUT_OF_MEMORY
 from panotti_daemon.engine.messages import (
     Done,
     ErrorKind,
@@ -25,7 +26,6 @@ from panotti_daemon.engine.messages import (
     parse_message,
     to_line,
 )
-from panotti_daemon.engine.placement import OUT_OF_MEMORY
 from panotti_daemon.errors import (
     EngineCrashed,
     EngineError,

@@ -63,7 +63,7 @@ class LocalTranscriber:
 
 
 def tracks_of(recording: Recording, split: Mapping[str, str]) -> list[Track]:
-    """What the engine is to hear: each file, or the streams or channels of a single one that are tracks of their own."""
+    """What the engine is to hear: each file, or the streams or channels of a single one that are tracks."""
     if len(recording.tracks) > 1 or not split:
         return [Track(path=track.path, label=track.label) for track in recording.tracks]
     return [Track(path=recording.path, label=label, **_part(part)) for label, part in split.items()]

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO
 
 from panotti_daemon.engine.gate import Gate, JobEnded
+from panotti_daemon.engine.machine.placement import take_place
 from panotti_daemon.engine.messages import (
     Checkpointed,
     Done,
@@ -42,15 +43,14 @@ from panotti_daemon.engine.messages import (
     parse_request,
     to_line,
 )
-from panotti_daemon.engine.placement import take_place
 from panotti_daemon.errors import MediaError, ModelUnavailable, ServerRefused, ServerUnavailable, SourceUnavailable
 from panotti_daemon.models.transcript.models import Checkpoint, Transcription
 from panotti_daemon.resources import DEFAULT, Resources
 
 if TYPE_CHECKING:
     from panotti_daemon.engine.remote.job import Servers
-    from panotti_daemon.engine.shelf import Shelf
-    from panotti_daemon.engine.whisper import Transcriber
+    from panotti_daemon.engine.whisper.shelf import Shelf
+    from panotti_daemon.engine.whisper.transcriber import Transcriber
 
 _QUIET = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 """ONNX Runtime 1.32 would otherwise keep a device id and send usage reports to its maker, and says so nowhere."""
@@ -130,18 +130,18 @@ class Worker:
             self._gates.pop(request.id, None)
 
     def _probe(self, request: ProbeRequest) -> None:
-        from panotti_daemon.engine.audio import probe
+        from panotti_daemon.engine.media.audio import probe
 
         for path in request.paths:
             self._send(Probed(id=request.id, probe=probe(path)))
 
     def _encode(self, request: EncodeRequest) -> None:
-        from panotti_daemon.engine.encode import encode
+        from panotti_daemon.engine.media.encode import encode
 
         encode(request.source, request.target, request.codec)
 
     def _pull(self, request: PullRequest) -> None:
-        from panotti_daemon.engine.model_store import pull
+        from panotti_daemon.engine.models.store import pull
 
         def tell(name: str, fraction: float | None) -> None:
             self._send(Progressed(id=request.id, progress=_downloading(name, fraction)))
@@ -172,7 +172,7 @@ class Worker:
 
     def _open_shelf(self) -> Shelf:
         """Loads the speech libraries."""
-        from panotti_daemon.engine.shelf import Shelf
+        from panotti_daemon.engine.whisper.shelf import Shelf
 
         self._shelf = self._shelf or Shelf(self._resources)
         return self._shelf

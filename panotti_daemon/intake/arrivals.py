@@ -57,8 +57,10 @@ class Arrivals:
         backlog_limit: int,
         superseded: Callable[[LedgerRow], Awaitable[None]],
         folders_changed: Callable[[], None],
+        expected: Callable[[], None] = lambda: None,
     ) -> None:
-        """`superseded` is told of each row whose file changed after its content was known."""
+        """`superseded` is told of each row whose file changed after its content was known; `expected` is called when
+        what may be a recording is about to settle."""
         self.watcher: Watcher | None = None
         self.folders_changed = folders_changed
         self._database = database
@@ -67,6 +69,7 @@ class Arrivals:
         self._clock = clock
         self._backlog_limit = backlog_limit
         self._superseded = superseded
+        self._expected = expected
         self._settler = Settler()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -89,10 +92,7 @@ class Arrivals:
     def follow(self, path: Path) -> None:
         """Looks at a file until it has settled."""
         assert self.watcher
-        folder = self.watcher.folder_of(path)
-        if folder is None:
-            return
-        self._settler.watch(path, folder.settle_seconds, self._clock.monotonic())
+        self._settler.watch(path, self.watcher.settings_for(path).settle_seconds, self._clock.monotonic())
         self._wake.set()
 
     def leave(self, path: Path) -> None:
@@ -116,6 +116,7 @@ class Arrivals:
             back = [f.path for f in found if f.path in rows and not rows[f.path].present]
             await self._ledger.set_presence(transaction, back, present=True)
         await self._take_in(folder, found, rows, first=first)
+        await self._look_elsewhere()
 
     async def hinted(self, folder: WatchFolder, paths: set[Path]) -> None:
         candidates = await asyncio.to_thread(
@@ -159,7 +160,7 @@ class Arrivals:
     def _belongs(self, path: Path, folder: WatchFolder) -> bool:
         """Where one watched folder stands inside another, a file belongs to the inner one."""
         assert self.watcher
-        return self.watcher.folder_of(path) is folder and not self.watcher.is_left_out(path, folder.path)
+        return self.watcher.settings_for(path).path == folder.path and not self.watcher.is_left_out(path, folder.path)
 
     def _is_searched(self, path: Path, folder: WatchFolder, scan: Scan) -> bool:
         """Whether the scan would have found the file."""
@@ -185,7 +186,17 @@ class Arrivals:
             self._settler.forget(path)
         await self._ledger.set_presence(transaction, [r.path for r in rows if r.recording_id], present=False)
 
+    async def _look_elsewhere(self) -> None:
+        """No scan finds what a person asked for from outside of the watched folders."""
+        assert self.watcher
+        async with self._database.reading() as connection:
+            asked_for = await self._ledger.select(connection, "undecided_urgent_files")
+        for row in asked_for:
+            if self.watcher.folder_of(row.path) is None and row.path not in self._identifier:
+                self.follow(row.path)
+
     async def _follow(self) -> None:
+        await self._look_elsewhere()
         while True:
             for part in _parts(self._settler.due(self._clock.monotonic())):
                 await self._look_at(part)
@@ -199,6 +210,9 @@ class Arrivals:
     async def _look_at(self, paths: Sequence[Path]) -> None:
         looks = await asyncio.to_thread(lambda: [(path, look(path)) for path in paths])
         quiet = [path for path, seen in looks if self._settler.looked(path, seen, self._clock.monotonic())]
+        now = self._clock.monotonic()
+        if any(self._settler.is_expected(path, now) for path in paths if not not_media_by_name(path)):
+            self._expected()
         gone = [path for path, seen in looks if seen is None]
         proofs = await asyncio.to_thread(lambda: [(path, prove(path)) for path in quiet])
         settled = [s for path, proof in proofs if (s := self._proved(path, proof))]
@@ -216,16 +230,18 @@ class Arrivals:
     async def _store(
         self, settled: Sequence[Settled], gone: Sequence[Path]
     ) -> list[tuple[Settled, WatchFolder, LedgerRow]]:
+        assert self.watcher
         turns: list[tuple[Settled, WatchFolder, LedgerRow]] = []
         async with self._database.transaction() as transaction:
             rows = await self._ledger.of_paths(transaction.connection, [*gone, *(file.path for file in settled)])
             await self._gone(transaction, [rows[path] for path in gone if path in rows])
             for file in settled:
                 row = rows.get(file.path)
-                folder = self.watcher.folder_of(file.path) if self.watcher else None
-                if row and folder and row.state is not FileState.FORGOTTEN:
-                    turns.append((file, folder, row))
+                if row and row.state is not FileState.FORGOTTEN:
+                    turns.append((file, self.watcher.settings_for(file.path), row))
             await self._ledger.settled(transaction, [file for file, _, _ in turns])
+        for file, _, _ in turns:
+            log.debug("settled", path=str(file.path))
         return turns
 
     def _proved(self, path: Path, proof: Proof) -> Settled | None:

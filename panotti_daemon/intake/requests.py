@@ -65,7 +65,8 @@ class Requests:
         return self._unlisted(path, await asyncio.to_thread(self._why_unlisted, path))
 
     async def now(self, path: Path) -> int:
-        """Transcribes this file next. Returns how many things that changed; raises PanottiError where it cannot."""
+        """Transcribes this file next, wherever it stands. Returns how many things that changed; raises PanottiError
+        where it cannot."""
         row = await self._known(path)
         if row.state in ALREADY_DONE:
             return 0
@@ -158,23 +159,21 @@ class Requests:
             row = await self._ledger.get(connection, path)
         if row:
             return row
-        folder = self._watcher.folder_of(path)
-        if folder:
-            await self._arrivals.hinted(folder, {path})
-            async with self._database.reading() as connection:
-                row = await self._ledger.get(connection, path)
-            if row:
-                return row
+        await self._arrivals.hinted(self._watcher.settings_for(path), {path})
+        async with self._database.reading() as connection:
+            row = await self._ledger.get(connection, path)
+        if row:
+            return row
         raise PanottiError((await self.explain(path)).reason)
 
     def _why_unlisted(self, path: Path) -> str:
         folder = self._watcher.folder_of(path)
         checks: tuple[Callable[[], str | None], ...] = (
             lambda: None if is_unicode(path) else "its name is not valid Unicode: rename it",
-            lambda: None if folder else "it is in no watched folder; `panotti transcribe` takes any file",
             lambda: oddity(path),
             lambda: None if path.exists() else "there is no such file, and Panotti has never seen one",
             lambda: why_not(path) or not_media_by_name(path),
+            lambda: None if folder else "it is in no watched folder; `panotti now` transcribes it all the same",
             lambda: "its folder is left out" if folder and self._watcher.is_left_out(path, folder.path) else None,
             lambda: "sub-folders are not watched here" if folder and not folder.recursive else None,
         )

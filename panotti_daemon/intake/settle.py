@@ -80,6 +80,8 @@ class _Watched:
     change: str = "appeared"
     waits_for: str = ""
     """What stands in the way now that it is quiet."""
+    expected: bool = False
+    """Somebody was told that it may settle soon."""
 
     @property
     def quiet_at(self) -> float:
@@ -164,6 +166,15 @@ class Settler:
             watched.note_change(look, at)
         self._look_again(watched, watched.next_look(at))
         return at >= watched.quiet_at
+
+    def is_expected(self, path: Path, at: float) -> bool:
+        """Whether it may settle soon, having been quiet for half of its time. Once true for a file, for some writers
+        pause for hours."""
+        watched = self._watched.get(path)
+        if watched is None or watched.expected or at < watched.changed_at + watched.settle_seconds / 2:
+            return False
+        watched.expected = True
+        return True
 
     def proved(self, path: Path, proof: Proof, at: float) -> Settled | None:
         """Takes in a proof. A file that has settled is no longer watched."""

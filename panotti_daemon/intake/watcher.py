@@ -141,6 +141,10 @@ class Watcher:
         holding = [f.settings for f in self._folders if path.is_relative_to(f.settings.path)]
         return max(holding, key=lambda settings: len(settings.path.parts), default=None)
 
+    def settings_for(self, path: Path) -> WatchFolder:
+        """Those of its watched folder. A file that stands elsewhere is treated as if it lay in the first one."""
+        return self.folder_of(path) or self._folders[0].settings.model_copy(update={"path": path.parent})
+
     def is_left_out(self, path: Path, root: Path) -> bool:
         inside = [p for p in path.parents if p == root or p.is_relative_to(root)]
         return any(p in self._left_out and p != root for p in inside) or any(

@@ -206,7 +206,8 @@ async def _connect(path: Path) -> aiosqlite.Connection:
             connection.row_factory = sqlite3.Row
             for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL"):
                 await connection.execute(f"PRAGMA {pragma}")
-            await connection.execute("PRAGMA foreign_keys = OFF")  # or a table could not be replaced without its children
+            # a table that is replaced would take its children with it
+            await connection.execute("PRAGMA foreign_keys = OFF")
             await _migrate(connection, path)
             await connection.execute("PRAGMA foreign_keys = ON")
             if needs_check:

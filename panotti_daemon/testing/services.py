@@ -48,7 +48,7 @@ class Services:
     )
     missing: Mapping[str, Path] = field(default_factory=dict)
     """What a restoration finds to write."""
-    settings: RequestedSettings = RequestedSettings()
+    settings: RequestedSettings = field(default_factory=RequestedSettings)
     """What the recording's folder asks of the engine."""
     decoded: Sequence[Checkpoint] = ()
     """What the engine tells while it works, in order."""

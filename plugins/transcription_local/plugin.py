@@ -1,5 +1,8 @@
-"""Turns a recording into transcripts. What the engine has decoded is kept as it comes, so that a crash costs no more than
-the windows in flight, and its result is stored before it is written, so that a full drive costs no second decoding."""
+"""Turns a recording into transcripts.
+
+What the engine has decoded is kept as it comes, so that a crash costs no more than the windows in flight; its result is
+stored before it is written, so that a full drive costs no second decoding.
+"""
 
 from __future__ import annotations
 
@@ -81,9 +84,7 @@ class Plugin(PluginBase):
             await asyncio.gather(*telling)
             await self._tell("stopped", recording, 1.0)
 
-    async def _keep(
-        self, event: Event, recording: Recording, transcript: Transcript, checkpoint: Checkpoint
-    ) -> None:
+    async def _keep(self, event: Event, recording: Recording, transcript: Transcript, checkpoint: Checkpoint) -> None:
         await self.context.transcripts.keep(transcript.id, checkpoint)
         await self.spare_attempt(event)
         segments = [segment for window in checkpoint.windows for segment in window.segments]

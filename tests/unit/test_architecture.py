@@ -101,28 +101,28 @@ LEAVES_MAY_IMPORT = {
 }
 
 ENGINE_CHILD = {
-    "engine.audio",
-    "engine.bleed",
-    "engine.decoder",
-    "engine.encode",
-    "engine.gpu",
-    "engine.hearing",
-    "engine.job",
-    "engine.loading",
-    "engine.noise",
+    "engine.machine.gpu",
+    "engine.media.audio",
+    "engine.media.bleed",
+    "engine.media.encode",
+    "engine.media.noise",
+    "engine.media.same_sound",
+    "engine.media.tracks",
     "engine.remote.job",
     "engine.remote.packing",
-    "engine.same_sound",
-    "engine.shelf",
-    "engine.silero",
-    "engine.tracks",
-    "engine.whisper",
-    "engine.windows",
-    "engine.words",
+    "engine.speech.hearing",
+    "engine.speech.silero",
+    "engine.speech.windows",
+    "engine.whisper.decoder",
+    "engine.whisper.job",
+    "engine.whisper.loading",
+    "engine.whisper.shelf",
+    "engine.whisper.transcriber",
+    "engine.whisper.words",
     "engine.worker",
 }
 MODEL_CODE = {"faster_whisper", "ctranslate2", "av", "onnxruntime", "numpy", "tokenizers", "huggingface_hub"}
-MODEL_CODE_USERS = ENGINE_CHILD | {"engine.download"}
+MODEL_CODE_USERS = ENGINE_CHILD | {"engine.models.download"}
 GUI_USERS = {"desktop.tray", "desktop.dbus_icon", "desktop.dbus_menu"}
 NOT_IN_THE_DAEMON = (MODEL_CODE | {"pystray", "PIL", "gi", "Xlib", "tkinter", "torch", "httpx2", "rich"}) - {
     "tokenizers"

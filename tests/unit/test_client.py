@@ -51,8 +51,8 @@ def ask(answer: bytes | None, request: Callable[[Client], Awaitable[T]]) -> T:
     async def asked() -> T:
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             try:
-                async with Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "token") as client:
-                    return await request(client)
+                client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "token")
+                return await request(client)
             finally:
                 await hung_up.wait()
 
@@ -92,8 +92,8 @@ def test_a_runtime_file_that_is_no_json_counts_as_none(paths: Paths) -> None:
 
 def test_a_runtime_file_that_outlived_its_daemon_counts_as_none(paths: Paths) -> None:
     async def ask() -> None:
-        async with Client.from_paths(paths) as client:
-            await client.status()
+        client = Client.from_paths(paths)
+        await client.status()
 
     with ScriptedDaemon(paths):
         asyncio.run(ask())
@@ -103,11 +103,11 @@ def test_a_runtime_file_that_outlived_its_daemon_counts_as_none(paths: Paths) ->
 
 def test_requests_carry_their_bodies_and_the_token(paths: Paths) -> None:
     async def ask() -> None:
-        async with Client.from_paths(paths) as client:
-            assert (await client.pause(NOW)).activity is Activity.PAUSED
-            assert (await client.retry_file("/in/a b.wav")).count == 1
-            await client.retry_recording("../shutdown?")
-            await client.shutdown()
+        client = Client.from_paths(paths)
+        assert (await client.pause(NOW)).activity is Activity.PAUSED
+        assert (await client.retry_file("/in/a b.wav")).count == 1
+        await client.retry_recording("../shutdown?")
+        await client.shutdown()
 
     with ScriptedDaemon(paths) as daemon:
         asyncio.run(ask())
@@ -122,8 +122,8 @@ def test_requests_carry_their_bodies_and_the_token(paths: Paths) -> None:
 def test_a_wrong_token_is_a_failed_request(paths: Paths) -> None:
     async def ask() -> None:
         url = RuntimeInfo.model_validate_json(paths.runtime_file.read_text()).url
-        async with Client(url, "wrong") as client:
-            await client.status()
+        client = Client(url, "wrong")
+        await client.status()
 
     with ScriptedDaemon(paths), pytest.raises(RequestFailed) as caught:
         asyncio.run(ask())
@@ -133,13 +133,13 @@ def test_a_wrong_token_is_a_failed_request(paths: Paths) -> None:
 def test_statuses_come_as_they_change_until_the_daemon_ends(paths: Paths) -> None:
     async def follow(daemon: ScriptedDaemon) -> list[str]:
         seen = []
-        async with Client.from_paths(paths) as client:
-            async for shown in client.statuses():
-                seen.append(shown.summary)
-                if len(seen) == 1:
-                    await asyncio.to_thread(daemon.show, status(summary="two\u2028lines"))
-                else:
-                    return seen
+        client = Client.from_paths(paths)
+        async for shown in client.statuses():
+            seen.append(shown.summary)
+            if len(seen) == 1:
+                await asyncio.to_thread(daemon.show, status(summary="two\u2028lines"))
+            else:
+                return seen
         return seen
 
     with ScriptedDaemon(paths, status(summary="one")) as daemon:
@@ -182,8 +182,8 @@ def test_proxies_of_the_environment_are_not_asked(paths: Paths, monkeypatch: pyt
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 
     async def ask() -> str:
-        async with Client.from_paths(paths) as client:
-            return (await client.status()).summary
+        client = Client.from_paths(paths)
+        return (await client.status()).summary
 
     with ScriptedDaemon(paths):
         assert asyncio.run(ask()) == "Nothing to do"

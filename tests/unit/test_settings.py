@@ -194,6 +194,14 @@ IN = {"path": "/in"}
         ),
         ({"watch": [IN | {"model": ""}]}, "watch[0].model: must not be empty (it is empty)"),
         (
+            {"watch": [IN | {"speakers": {"microphone": "Anna\nB."}}]},
+            "watch[0].speakers.microphone: must be a name, on one line (it is 'Anna\\nB.')",
+        ),
+        (
+            {"watch": [IN | {"speakers": {"mic": "Anna"}}]},
+            "watch[0].speakers: mic is not a track; tracks and split have: microphone, system",
+        ),
+        (
             {"watch": [IN | {"tracks": {"microphone": "mic"}}]},
             "watch[0].tracks.microphone: needs some text and one * before its suffix, for the recording's name, as in "
             "\"*_mic.*\" (it is 'mic')",

@@ -97,7 +97,7 @@ class PluginBase:
         self._ports.heartbeat(self.manifest.name, event.id)
 
     async def spare_attempt(self, event: Event) -> None:
-        """Call it once part of a long `handle` is kept: the next attempt goes on from there, so this one does not count.
+        """Call it once part of a long `handle` is kept: the next attempt goes on there, so this one does not count.
         Never call it without progress, or what kills the daemon does so for ever."""
         await self._ports.spare_attempt(self.manifest.name, event.id)
 

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panotti_daemon.engine import audio
-from panotti_daemon.engine.audio import SAMPLE_RATE, Samples
 from panotti_daemon.engine.gate import Gate
-from panotti_daemon.engine.hearing import UNDETERMINED, Hearing, Timed
+from panotti_daemon.engine.media import audio
+from panotti_daemon.engine.media.audio import SAMPLE_RATE, Samples
+from panotti_daemon.engine.media.tracks import worth_hearing
 from panotti_daemon.engine.messages import Progress, Remote, Track
 from panotti_daemon.engine.meter import Meter
 from panotti_daemon.engine.remote.answers import Answer
 from panotti_daemon.engine.remote.calls import Caller, Upload
 from panotti_daemon.engine.remote.fleet import Fleet, ServerFailed, ServerMisfit
 from panotti_daemon.engine.remote.packing import MEDIA_TYPES, NAMES, pack
-from panotti_daemon.engine.tracks import worth_hearing
-from panotti_daemon.engine.windows import Stretch, place
+from panotti_daemon.engine.speech.hearing import UNDETERMINED, Hearing, Timed
+from panotti_daemon.engine.speech.windows import Stretch, place
 from panotti_daemon.errors import ServerUnavailable
 from panotti_daemon.models.transcript.models import (
     Checkpoint,

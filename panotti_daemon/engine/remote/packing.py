@@ -8,7 +8,7 @@ from typing import Literal
 import av
 import numpy as np
 
-from panotti_daemon.engine.audio import SAMPLE_RATE, Samples
+from panotti_daemon.engine.media.audio import SAMPLE_RATE, Samples
 
 MEDIA_TYPES = {"flac": "audio/flac", "opus": "audio/ogg"}
 NAMES = {"flac": "audio.flac", "opus": "audio.ogg"}

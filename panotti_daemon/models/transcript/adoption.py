@@ -58,9 +58,7 @@ async def _adopt(transaction: Transaction, document: Document, outputs: list[Kno
             created_at=document.created_at,
         )
         await recordings.insert(connection, recording)
-    transcript_id, is_new = await transcripts.get_or_create(
-        connection, recording.id, document.settings, clock.now()
-    )
+    transcript_id, is_new = await transcripts.get_or_create(connection, recording.id, document.settings, clock.now())
     if is_new:
         await transcripts.finish(connection, transcript_id, document.transcription(), document.created_at)
     if outputs:

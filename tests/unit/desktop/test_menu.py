@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from panotti_daemon.api.model_schemas import ListedModel, ModelInventory, ModelUse
 from panotti_daemon.api.schemas import (
     Activity,
     BacklogStatus,
     Failure,
     FolderStatus,
     Job,
+    ModelDownload,
     PluginStatus,
     Queue,
     QueuedRecording,
@@ -79,7 +81,8 @@ def shape(menu: tuple[MenuEntry, ...] | list[MenuEntry]) -> list[Any]:
     ],
 )
 def test_the_structure_never_changes(shown: Status) -> None:
-    assert shape(menu_for(shown)) == shape(menu_for(None))
+    models = inventory("mine", SMALL, TINY, LARGE)
+    assert shape(menu_for(None)) == shape(menu_for(shown)) == shape(menu_for(shown, models=models))
 
 
 def test_without_a_daemon_only_ending_is_possible() -> None:
@@ -184,7 +187,7 @@ def test_notifications_and_plugins_are_check_marks() -> None:
         PluginStatus(name="transcription_local", state="running"),
         PluginStatus(name="desktop_notifier", state="disabled"),
     ]
-    _, notifications, others = submenu(menu_for(status(plugins=plugins)), "Settings")
+    _, notifications, _, others = submenu(menu_for(status(plugins=plugins)), "Settings")
     assert (notifications.label, notifications.action, notifications.target, notifications.checked) == (
         "Notifications",
         Action.ENABLE_PLUGIN,
@@ -194,6 +197,50 @@ def test_notifications_and_plugins_are_check_marks() -> None:
     assert [(e.label, e.action, e.checked) for e in others.children if e.visible] == [
         ("transcription_local", Action.DISABLE_PLUGIN, True)
     ]
+
+
+def inventory(setting: str, *models: ListedModel) -> ModelInventory:
+    use = ModelUse(setting="auto", language="en", folders=[], model="small", why="it is the best that is here")
+    return ModelInventory(setting=setting, machine="two cores", models=list(models), uses=[use])
+
+
+SMALL = ListedModel(name="small", english_only=False, source="panotti")
+TINY = ListedModel(name="tiny.en", english_only=True, source="starter")
+LARGE = ListedModel(name="large-v3", size=3_100_000_000, english_only=False)
+
+
+def test_the_models_that_are_here_are_chosen_by_turns() -> None:
+    damaged = ListedModel(name="medium", english_only=False, source="cache", damage="a file is cut short")
+    rows = submenu(menu_for(status(), models=inventory("tiny.en", SMALL, TINY, LARGE, damaged)), "Model")
+    choices = [row for row in rows if row.radio]
+    assert [(row.label, row.checked, row.target) for row in choices] == [
+        ("Automatic (small)", False, "auto"),
+        ("small", False, "small"),
+        ("tiny.en", True, "tiny.en"),
+    ]
+    assert {row.action for row in choices} == {Action.USE_MODEL}
+
+
+def test_a_model_in_the_settings_that_is_not_here_is_shown_and_cannot_be_chosen() -> None:
+    rows = submenu(menu_for(status(), models=inventory("/models/mine", SMALL)), "Model")
+    assert [(row.label, row.checked, row.enabled) for row in rows if row.radio] == [
+        ("Automatic (small)", False, True),
+        ("/models/mine", True, False),
+        ("small", False, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("downloads", "label", "action"),
+    [
+        ([], "large-v3, 3,100 MB", Action.PULL_MODEL),
+        ([ModelDownload(model="large-v3", fraction=0.42)], "Cancel large-v3, 42%", Action.CANCEL_PULL),
+        ([ModelDownload(model="large-v3", problem="no network")], "large-v3: no network", Action.PULL_MODEL),
+    ],
+)
+def test_more_models_can_be_got(downloads: list[ModelDownload], label: str, action: Action) -> None:
+    (row,) = submenu(menu_for(status(downloads=downloads), models=inventory("auto", SMALL, LARGE)), "Get more")
+    assert (row.label, row.action, row.target) == (label, action, "large-v3")
 
 
 def test_a_plugin_with_a_problem_says_so_in_its_row() -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from panotti_daemon.engine.audio import SAMPLE_RATE, decode
 from panotti_daemon.engine.gate import Gate
+from panotti_daemon.engine.media.audio import SAMPLE_RATE, decode
 from panotti_daemon.engine.messages import Track
-from panotti_daemon.engine.model_store import resolve
-from panotti_daemon.engine.whisper import Transcriber
+from panotti_daemon.engine.models.store import resolve
+from panotti_daemon.engine.whisper.transcriber import Transcriber
 from panotti_daemon.models.transcript.models import RequestedSettings, Transcription
 from tests.speech import SAMPLE, SAMPLE_TEXT, ffmpeg, librivox_sentences, word_error_rate
 

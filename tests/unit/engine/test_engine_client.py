@@ -222,7 +222,8 @@ def test_closing_ends_a_job_within_a_second(tmp_path: Path, long_clip: Path) -> 
 
 CRASHES_ON_A_BAD_FILE = """
 import signal, time
-from panotti_daemon.engine import audio, worker
+from panotti_daemon.engine.media import audio
+from panotti_daemon.engine import worker
 real = audio.probe
 def probe(path):
     if path.name.startswith("crash"):

@@ -336,3 +336,15 @@ def test_whatever_a_writer_does_a_file_settles_only_when_it_is_quiet_and_let_go(
     last = steps[-1][1]
     assert last is not None
     assert last.held or len(world.settled) == 1
+
+
+def test_a_file_is_expected_once_when_it_has_been_quiet_for_half_of_its_time() -> None:
+    settler = Settler()
+    settler.watch(CALL, 2.0, at=0.0)
+    settler.looked(CALL, Look(100, 0, 1), at=0.0)
+    assert not settler.is_expected(CALL, at=0.5)
+    settler.looked(CALL, Look(200, 1, 1), at=0.9)
+    assert not settler.is_expected(CALL, at=1.5)
+    assert settler.is_expected(CALL, at=1.9)
+    assert not settler.is_expected(CALL, at=2.0)
+    assert not settler.is_expected(CALL.with_name("another.wav"), at=2.0)

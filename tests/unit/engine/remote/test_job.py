@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from panotti_daemon.engine.audio import SAMPLE_RATE
 from panotti_daemon.engine.gate import Gate, JobEnded
-from panotti_daemon.engine.hearing import Timed
+from panotti_daemon.engine.media.audio import SAMPLE_RATE
 from panotti_daemon.engine.messages import Pace, Progress, Remote, Track
 from panotti_daemon.engine.remote.job import Servers, parts
-from panotti_daemon.engine.windows import Stretch, Window
+from panotti_daemon.engine.speech.hearing import Timed
+from panotti_daemon.engine.speech.windows import Stretch, Window
 from panotti_daemon.errors import MediaError, ServerRefused, ServerUnavailable
 from panotti_daemon.models.transcript.models import Checkpoint, RequestedSettings, Transcription
 from panotti_daemon.servers import RemoteSettings, Server

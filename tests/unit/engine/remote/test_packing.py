@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from panotti_daemon.engine.audio import SAMPLE_RATE, Samples, decode
+from panotti_daemon.engine.media.audio import SAMPLE_RATE, Samples, decode
 from panotti_daemon.engine.remote.packing import pack
 from tests.speech import SAMPLE
 

@@ -1,0 +1,229 @@
+"""One recording on its way through the engine: windows are decoded in parallel, while the audio behind them is still
+being read."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, count, islice, pairwise
+from typing import TypeVar
+
+from faster_whisper import WhisperModel
+
+from panotti_daemon.engine.gate import Gate
+from panotti_daemon.engine.media.audio import SAMPLE_RATE
+from panotti_daemon.engine.messages import Track
+from panotti_daemon.engine.meter import Meter
+from panotti_daemon.engine.speech.hearing import Hearing, Timed
+from panotti_daemon.engine.speech.windows import Window
+from panotti_daemon.engine.whisper.decoder import BATCH, Decoded, Decoder, Piece
+from panotti_daemon.models.transcript.models import (
+    Checkpoint,
+    DecodedWindow,
+    RequestedSettings,
+    Segment,
+    Transcription,
+    Word,
+)
+
+T = TypeVar("T")
+
+DOUBTFUL = 0.5
+"""With less than this probability, the language is looked for in more than the first window."""
+WINDOWS_IN_DOUBT = 3
+
+
+@dataclass(frozen=True)
+class _Language:
+    code: str
+    probability: float
+
+
+class Job:
+    """Runs once. What a checkpoint of the same model holds is not decoded again."""
+
+    def __init__(
+        self,
+        whisper: WhisperModel,
+        model: str,
+        workers: int,
+        tracks: Sequence[Track],
+        settings: RequestedSettings,
+        *,
+        done: Iterable[Checkpoint],
+        gate: Gate,
+        meter: Meter,
+        keep: Callable[[Checkpoint], None],
+    ) -> None:
+        self._whisper = whisper
+        self._model = model
+        self._workers = workers
+        self._settings = settings
+        self._gate = gate
+        self._meter = meter
+        self._keep = keep
+        self._tracks = tracks
+        self._hearing = Hearing(tracks, noise_reduction=settings.noise_reduction, gate=gate, meter=meter)
+        earlier = [checkpoint for checkpoint in done if checkpoint.model == model]
+        self._done = {
+            (window.track, window.start, window.end): window for checkpoint in earlier for window in checkpoint.windows
+        }
+        self._language = _asked_or_found(settings.language, earlier)
+        self._decoder: Decoder | None = None
+
+    def run(self) -> Transcription:
+        """Raises JobEnded, MediaError and SourceUnavailable."""
+        self._meter.add(0.0)
+        decoded = self._decoded()
+        language, probability = (self._language.code, self._language.probability) if self._language else (None, 0.0)
+        result = self._hearing.transcription(decoded, self._model, language, probability)
+        versions = {name: importlib.metadata.version(name) for name in ("faster_whisper", "ctranslate2")}
+        return result.model_copy(update={"versions": versions})
+
+    def _decoded(self) -> list[DecodedWindow]:
+        """Reading waits for decoding: as many batches wait for a worker as there are workers, and no more."""
+        decoded: list[DecodedWindow] = []
+        pending: deque[Future[list[DecodedWindow]]] = deque()
+        with ThreadPoolExecutor(self._workers) as pool:
+            for number, track in enumerate(self._tracks):
+                for batch in batches(self._with_language(self._hearing.windows(track)), self._workers):
+                    missing = [timed for timed in batch if _key(number, timed.window) not in self._done]
+                    decoded += self._taken_over(number, batch)
+                    if len(pending) == 2 * self._workers:
+                        decoded += pending.popleft().result()
+                    if missing:
+                        pending.append(pool.submit(self._decode, number, missing, self._decoder_in_use()))
+            while pending:
+                decoded += pending.popleft().result()
+        return sorted(decoded, key=lambda window: (window.track, window.start))
+
+    def _taken_over(self, number: int, batch: Iterable[Timed]) -> Iterator[DecodedWindow]:
+        for timed in batch:
+            if found := self._done.get(_key(number, timed.window)):
+                self._meter.add(timed.seconds, worked=False)
+                yield found
+
+    def _with_language(self, found: Iterator[Timed]) -> Iterator[Timed]:
+        """The same windows, once the language is known: that of the recording's first window, and of some more where
+        that one leaves doubts."""
+        if self._language is None:
+            first = list(islice(found, 1))
+            if first:
+                self._language = self._detected(first)
+                if self._language.probability < DOUBTFUL:
+                    first += islice(found, WINDOWS_IN_DOUBT - 1)
+                    self._language = self._detected(first)
+            found = chain(first, found)
+        return found
+
+    def _detected(self, heard: Sequence[Timed]) -> _Language:
+        """Of the windows' most likely languages, the one with the highest probabilities in all."""
+        if not self._whisper.model.is_multilingual:
+            return _Language("en", 1.0)
+        guesses = [self._whisper.detect_language(timed.window.samples)[:2] for timed in heard]
+        totals: dict[str, float] = {}
+        for code, probability in guesses:
+            totals[code] = totals.get(code, 0.0) + probability
+        best = max(totals, key=totals.__getitem__)
+        return _Language(best, totals[best] / len(guesses))
+
+    def _decoder_in_use(self) -> Decoder:
+        if self._decoder is None:
+            assert self._language
+            self._decoder = Decoder(self._whisper, self._language.code, self._settings)
+        return self._decoder
+
+    def _decode(self, number: int, batch: Sequence[Timed], decoder: Decoder) -> list[DecodedWindow]:
+        with self._gate, self._meter.decoding(sum(timed.seconds for timed in batch)):
+            results = decoder.decode([timed.window.samples for timed in batch])
+        label = self._tracks[number].label
+        found = [
+            _decoded_window(number, timed.window, decoded, label) for timed, decoded in zip(batch, results, strict=True)
+        ]
+        assert self._language
+        self._keep(
+            Checkpoint(
+                model=self._model,
+                language=self._language.code,
+                language_probability=self._language.probability,
+                windows=tuple(found),
+            )
+        )
+        return found
+
+
+def batches(windows: Iterable[T], workers: int) -> Iterator[Sequence[T]]:
+    """One by one at first, for something to show and for all workers to have something to do; then ever more at once,
+    the last ones shared out evenly, so that no worker waits for another at the end.
+
+    Which windows are decoded together depends on nothing else, so that the same recording gives the same text.
+    """
+    waiting = iter(windows)
+    for size in count(1):
+        share = list(islice(waiting, min(size, BATCH) * workers))
+        if not share:
+            return
+        yield from _shared_out(share, min(workers, len(share)))
+
+
+def _shared_out(windows: Sequence[T], shares: int) -> Iterator[Sequence[T]]:
+    """In their order; the sizes differ by one at most."""
+    edges = [len(windows) * number // shares for number in range(shares + 1)]
+    for start, end in pairwise(edges):
+        yield windows[start:end]
+
+
+def _asked_or_found(setting: str, earlier: Sequence[Checkpoint]) -> _Language | None:
+    if setting != "auto":
+        return _Language(setting, 1.0)
+    return next((_Language(found.language, found.language_probability) for found in earlier), None)
+
+
+def _key(track: int, window: Window) -> tuple[int, int, int]:
+    return track, window.stretches[0].start, window.end
+
+
+def _decoded_window(number: int, window: Window, decoded: Decoded, label: str | None) -> DecodedWindow:
+    _, start, end = _key(number, window)
+    return DecodedWindow(
+        track=number,
+        start=start,
+        end=end,
+        segments=tuple(_segment(window, piece, label) for piece in decoded.pieces),
+        transcribed_seconds=sum(piece.end - piece.start for piece in decoded.pieces),
+        again=decoded.again,
+        suspect=decoded.suspect,
+    )
+
+
+def _segment(window: Window, piece: Piece, label: str | None) -> Segment:
+    start, end = _on_track(window, piece.start, piece.end)
+    return Segment(
+        start=start,
+        end=end,
+        text=piece.text,
+        track=label,
+        avg_logprob=round(piece.avg_logprob, 4),
+        no_speech_prob=round(piece.no_speech_prob, 4),
+        compression_ratio=round(piece.compression_ratio, 3),
+        words=tuple(_words(window, piece, start, end)),
+    )
+
+
+def _words(window: Window, piece: Piece, start: float, end: float) -> Iterator[Word]:
+    """In their order, each behind the one before and inside its segment."""
+    earliest = start
+    for word in piece.words:
+        begins, ends = _on_track(window, word.start, word.end)
+        begins = min(max(begins, earliest), end)
+        earliest = min(max(ends, begins), end)
+        yield word.model_copy(update={"start": begins, "end": earliest, "probability": round(word.probability, 3)})
+
+
+def _on_track(window: Window, start: float, end: float) -> tuple[float, float]:
+    """Seconds of the recording, of seconds in the window."""
+    place = window.on_track(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE))
+    return round(place.start / SAMPLE_RATE, 3), round(place.end / SAMPLE_RATE, 3)

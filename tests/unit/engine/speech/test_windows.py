@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panotti_daemon.engine.media.audio import SAMPLE_RATE, Samples, decode
+from panotti_daemon.engine.speech.windows import (
+    FRAME,
+    LONG_SILENCE,
+    LONGEST_SPEECH_FRAMES,
+    MIN_SILENCE_FRAMES,
+    PAD_FRAMES,
+    SPEECH,
+    WINDOW_SAMPLES,
+    SpeechDetector,
+    Stretch,
+    StretchFinder,
+    WindowPacker,
+    place,
+    windows,
+)
+from tests.speech import SAMPLE
+
+runs = st.lists(st.tuples(st.sampled_from([0.05, 0.4, 0.6, 0.95]), st.integers(1, 1200)), max_size=12).map(
+    lambda pairs: [probability for probability, count in pairs for _ in range(count)]
+)
+
+
+@st.composite
+def stretches(draw: st.DrawFn) -> list[Stretch]:
+    made, position = [], 0
+    for silence, length in draw(
+        st.lists(st.tuples(st.integers(0, 100 * SAMPLE_RATE), st.integers(1, WINDOW_SAMPLES)), min_size=1, max_size=20)
+    ):
+        made.append(Stretch(position + silence, position + silence + length))
+        position = made[-1].end
+    return made
+
+
+def found(probabilities: list[float]) -> list[Stretch]:
+    finder = StretchFinder()
+    result = [stretch for probability in probabilities for stretch in finder.push(probability)]
+    return result + list(finder.finish(len(probabilities) * FRAME))
+
+
+def packed(parts: list[Stretch]) -> list[tuple[Stretch, ...]]:
+    packer = WindowPacker()
+    return [window for part in parts if (window := packer.push(part))] + [packer.finish()]
+
+
+@given(runs)
+def test_every_frame_of_speech_is_in_exactly_one_stretch(probabilities: list[float]) -> None:
+    result = found(probabilities)
+    assert all(before.end <= after.start for before, after in pairwise(result))
+    assert all(0 < len(stretch) <= WINDOW_SAMPLES for stretch in result)
+    covered = {frame for stretch in result for frame in range(stretch.start // FRAME, -(-stretch.end // FRAME))}
+    assert {frame for frame, probability in enumerate(probabilities) if probability >= SPEECH} <= covered
+
+
+@given(runs)
+def test_no_audio_is_forgotten_that_a_later_stretch_needs(probabilities: list[float]) -> None:
+    finder, needed = StretchFinder(), 0
+    for probability in probabilities:
+        for stretch in finder.push(probability):
+            assert stretch.start >= needed
+        assert finder.needed_from >= needed
+        needed = finder.needed_from
+    assert all(stretch.start >= needed for stretch in finder.finish(len(probabilities) * FRAME))
+
+
+@given(runs)
+def test_what_is_kept_in_memory_is_bounded(probabilities: list[float]) -> None:
+    finder = StretchFinder()
+    for position, probability in enumerate(probabilities, start=1):
+        list(finder.push(probability))
+        assert position * FRAME - finder.needed_from <= WINDOW_SAMPLES + 2 * PAD_FRAMES * FRAME
+
+
+def test_silence_has_no_stretches() -> None:
+    assert found([0.1] * 1000) == []
+
+
+def test_speech_is_padded_on_both_sides() -> None:
+    assert found([0.0] * 100 + [0.9] * 50 + [0.0] * 100) == [
+        Stretch((100 - PAD_FRAMES) * FRAME, (150 + PAD_FRAMES) * FRAME)
+    ]
+
+
+def test_a_short_silence_is_shared_by_its_neighbours() -> None:
+    gap = MIN_SILENCE_FRAMES + 3
+    first, second = found([0.9] * 50 + [0.0] * gap + [0.9] * 50)
+    assert first.end == second.start == (50 + gap // 2) * FRAME
+
+
+def test_speech_without_a_pause_is_cut_where_it_is_least_likely() -> None:
+    cut = LONGEST_SPEECH_FRAMES * 2 // 3
+    probabilities = [0.9] * LONGEST_SPEECH_FRAMES * 3
+    probabilities[cut] = 0.45
+    first, second, *_ = found(probabilities)
+    assert first.end == second.start == cut * FRAME
+
+
+@given(stretches())
+def test_windows_hold_every_stretch_once_in_order_and_at_most_thirty_seconds(parts: list[Stretch]) -> None:
+    result = packed(parts)
+    assert [part for window in result for part in window] == parts
+    assert all(sum(map(len, window)) <= WINDOW_SAMPLES for window in result)
+
+
+@given(stretches())
+def test_windows_are_filled_as_far_as_the_next_stretch_allows(parts: list[Stretch]) -> None:
+    for window, following in pairwise(packed(parts)):
+        assert sum(map(len, window)) + len(following[0]) > WINDOW_SAMPLES
+
+
+@given(stretches(), st.data())
+def test_times_within_a_stretch_map_back_exactly(parts: list[Stretch], data: st.DataObject) -> None:
+    window = tuple(data.draw(st.sampled_from(packed(parts))))
+    index = data.draw(st.integers(0, len(window) - 1))
+    stretch, offset = window[index], sum(map(len, window[:index]))
+    start = data.draw(st.integers(stretch.start, stretch.end - 1))
+    end = data.draw(st.integers(start + 1, stretch.end))
+    shift = offset - stretch.start
+    assert place(window, start + shift, end + shift) == Stretch(start, end)
+
+
+@given(stretches(), st.data())
+def test_any_span_maps_into_the_window_in_order(parts: list[Stretch], data: st.DataObject) -> None:
+    window = tuple(data.draw(st.sampled_from(packed(parts))))
+    start = data.draw(st.integers(0, WINDOW_SAMPLES))
+    end = data.draw(st.integers(start, WINDOW_SAMPLES + SAMPLE_RATE))
+    placed = place(window, start, end)
+    assert window[0].start <= placed.start <= placed.end <= window[-1].end
+
+
+def test_a_segment_over_a_long_silence_stays_on_the_side_with_more_of_it() -> None:
+    second = SAMPLE_RATE
+    far = 4 * second + 10 * LONG_SILENCE
+    window = (Stretch(0, 4 * second), Stretch(far, far + 4 * second))
+    assert place(window, 3 * second, 7 * second) == Stretch(far, far + 3 * second)
+    assert place(window, second, 5 * second) == Stretch(second, 4 * second)
+
+
+def test_the_detector_hears_the_same_whatever_the_blocks() -> None:
+    samples = np.concatenate(list(decode(SAMPLE, lambda _: None)))
+    samples = samples[: len(samples) // FRAME * FRAME]
+    whole, detector = SpeechDetector()(samples), SpeechDetector()
+    in_parts = [p for part in np.split(samples, [FRAME, 11 * FRAME, 300 * FRAME]) for p in detector(part)]
+    np.testing.assert_allclose(in_parts, whole, atol=1e-4)
+    assert max(whole) > 0.9
+
+
+def test_the_samples_of_a_window_are_those_of_its_stretches() -> None:
+    samples = np.arange(200 * SAMPLE_RATE, dtype=np.float32)
+    loud = [(5, 15), (20, 32), (60, 61), (61, 110), (150, 200)]
+
+    def detect(block: Samples) -> list[float]:
+        seconds = block[::FRAME] / SAMPLE_RATE
+        return [0.9 if any(start <= second < end for start, end in loud) else 0.1 for second in seconds]
+
+    blocks = np.split(samples, range(8 * SAMPLE_RATE, len(samples), 8 * SAMPLE_RATE))
+    result = list(windows(blocks, detect))
+    assert len(result) > 4
+    for window in result:
+        expected = np.concatenate([samples[stretch.start : stretch.end] for stretch in window.stretches])
+        np.testing.assert_array_equal(window.samples, expected)
