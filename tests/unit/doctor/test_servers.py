@@ -5,7 +5,7 @@ from pathlib import Path
 
 from panotti_daemon.doctor.finding import Finding
 from panotti_daemon.doctor.servers import servers
-from panotti_daemon.servers import RemoteSettings, Server
+from panotti_daemon.settings.servers import RemoteSettings, Server
 from tests.transcription_server import TranscriptionServer
 
 

@@ -9,7 +9,7 @@ from panotti_daemon.engine.machine import hardware
 from panotti_daemon.engine.machine.cgroups import Limits, limits
 from panotti_daemon.engine.machine.hardware import MOST_WORKERS, Machine, machine
 from panotti_daemon.engine.models.catalog import KNOWN
-from panotti_daemon.resources import Resources, usable_processors
+from panotti_daemon.settings.resources import Resources, usable_processors
 
 NO_GPU = "there is no NVIDIA driver"
 

@@ -16,7 +16,7 @@ from panotti_daemon.engine.client import Engine
 from panotti_daemon.engine.messages import Track
 from panotti_daemon.errors import EngineError, ModelUnavailable
 from panotti_daemon.models.transcript.models import RequestedSettings
-from panotti_daemon.resources import KNOWS_AFFINITY, Resources, usable_processors
+from panotti_daemon.settings.resources import KNOWS_AFFINITY, Resources, usable_processors
 from tests.speech import SAMPLE, librivox_clip
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from panotti_daemon.engine.machine.hardware import Machine
 from panotti_daemon.engine.models.catalog import KNOWN, english_only
 from panotti_daemon.engine.models.choice import choose
 
-PAGE = (Path(__file__).parents[3] / "docs" / "models.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[4] / "docs" / "models.md").read_text(encoding="utf-8")
 
 
 def test_the_page_about_models_has_them_all_with_what_they_ask_for() -> None:

@@ -13,7 +13,7 @@ from panotti_daemon.engine.remote.calls import LONGEST_RETRY_AFTER, MOST_WORDS_S
 from panotti_daemon.engine.remote.fleet import ServerFailed, ServerMisfit
 from panotti_daemon.errors import ServerRefused
 from panotti_daemon.models.transcript.models import RequestedSettings
-from panotti_daemon.servers import Server
+from panotti_daemon.settings.servers import Server
 from tests.transcription_server import TEXT, TranscriptionServer
 
 E = TypeVar("E", ServerFailed, ServerMisfit, ServerRefused)

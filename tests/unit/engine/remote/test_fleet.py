@@ -14,7 +14,7 @@ from panotti_daemon.engine.remote.fleet import (
     ServerMisfit,
 )
 from panotti_daemon.errors import ServerUnavailable
-from panotti_daemon.servers import Server
+from panotti_daemon.settings.servers import Server
 
 
 def server(name: str, at_once: int = 1) -> Server:

@@ -16,7 +16,7 @@ from panotti_daemon.engine.speech.hearing import Timed
 from panotti_daemon.engine.speech.windows import Stretch, Window
 from panotti_daemon.errors import MediaError, ServerRefused, ServerUnavailable
 from panotti_daemon.models.transcript.models import Checkpoint, RequestedSettings, Transcription
-from panotti_daemon.servers import RemoteSettings, Server
+from panotti_daemon.settings.servers import RemoteSettings, Server
 from tests.daemon import wait_until
 from tests.speech import SAMPLE, ffmpeg, librivox_clip
 from tests.transcription_server import TEXT, TranscriptionServer

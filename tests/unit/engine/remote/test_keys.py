@@ -15,7 +15,7 @@ from panotti_daemon.engine.messages import Remote, TranscribeRequest, parse_requ
 from panotti_daemon.engine.remote.keys import ServerKeys
 from panotti_daemon.errors import RequestFailed, ServerUnavailable
 from panotti_daemon.models.transcript.models import RequestedSettings
-from panotti_daemon.servers import RemoteSettings, Server
+from panotti_daemon.settings.servers import RemoteSettings, Server
 from tests.keyrings import FILE, FileKeyring, no_keyring
 
 KEY = "correct-horse-battery"

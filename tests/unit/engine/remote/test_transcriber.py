@@ -20,7 +20,7 @@ from panotti_daemon.engine.transcriber import LocalTranscriber
 from panotti_daemon.errors import ServerUnavailable
 from panotti_daemon.models.recording.models import Recording, Track
 from panotti_daemon.models.transcript.models import Checkpoint, RequestedSettings, Transcription
-from panotti_daemon.servers import RemoteSettings, Server
+from panotti_daemon.settings.servers import RemoteSettings, Server
 from tests.speech import SAMPLE
 from tests.transcription_server import TEXT, TranscriptionServer
 
@@ -126,7 +126,7 @@ def test_giving_up_ends_a_call_that_hangs(tmp_path: Path) -> None:
 
 def test_the_daemon_itself_loads_nothing_that_could_connect() -> None:
     code = (
-        "import sys, panotti_daemon.engine.remote.transcriber, panotti_daemon.servers; "
+        "import sys, panotti_daemon.engine.remote.transcriber, panotti_daemon.settings.servers; "
         "print({'httpx2', 'numpy', 'av'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

@@ -17,7 +17,7 @@ from panotti_daemon.engine.whisper.shelf import Shelf
 from panotti_daemon.engine.whisper.transcriber import Transcriber
 from panotti_daemon.errors import ModelDamaged
 from panotti_daemon.models.transcript.models import RequestedSettings
-from panotti_daemon.resources import DEFAULT
+from panotti_daemon.settings.resources import DEFAULT
 from tests.speech import SAMPLE
 
 

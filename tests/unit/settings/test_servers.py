@@ -5,8 +5,8 @@ from pydantic import ValidationError
 
 from panotti_daemon.errors import SettingsError
 from panotti_daemon.paths import Paths
-from panotti_daemon.servers import RemoteSettings, Server, is_near
 from panotti_daemon.settings import EngineSettings, merge
+from panotti_daemon.settings.servers import RemoteSettings, Server, is_near
 
 
 @pytest.mark.parametrize(
