@@ -2,16 +2,20 @@
 # make demo   show the main job in a throw-away home
 # make test   install what the tests need, and run them all
 # make check  lint, format and types
-# make bench  print what the daemon costs at rest
+# make bench  print how fast Panotti is beside the bare library, and what grows with the length of a recording
+# make bench-engine, bench-daemon, bench-length  print a part of that
 # make bench-events  print what the event bus does in a second, beside bare SQLite
-# make bench-engine  print how fast the engine is beside the bare library
+# make bench-idle  print what Panotti costs at rest
 # make accuracy  print how right it is beside the bare library
+# make performance  measure everything anew, and put it into the docs
 
 PYTHON ?= python3
+ROUNDS ?= 5
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: run demo test check bench bench-engine bench-events accuracy clean
+.PHONY: run demo test check bench bench-engine bench-daemon bench-length bench-events bench-idle accuracy performance \
+	clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/panotti run
@@ -31,16 +35,25 @@ check: $(VENV)/.test
 	for plugin in plugins/*/plugin.py; do $(VENV)/bin/mypy $$plugin || exit 1; done
 
 bench: $(VENV)/.test
-	$(VENV)/bin/python -m benchmarks.idle
+	$(VENV)/bin/python -m benchmarks --rounds $(ROUNDS)
 
-bench-engine: $(VENV)/.test
-	$(VENV)/bin/python -m benchmarks.engine
+bench-engine bench-daemon: bench-%: $(VENV)/.test
+	$(VENV)/bin/python -m benchmarks.$* --rounds $(ROUNDS)
 
-bench-events: $(VENV)/.test
-	$(VENV)/bin/python -m benchmarks.events
+bench-length bench-events bench-idle: bench-%: $(VENV)/.test
+	$(VENV)/bin/python -m benchmarks.$*
 
 accuracy: $(VENV)/.test
 	$(VENV)/bin/python -m benchmarks.accuracy
+
+performance: $(VENV)/.test
+	mkdir -p build && rm -f build/*.txt
+	$(VENV)/bin/python -m benchmarks --rounds $(ROUNDS) > build/bench.txt
+	$(VENV)/bin/python -m benchmarks.accuracy > build/accuracy.txt
+	$(VENV)/bin/python -m benchmarks.events > build/events.txt
+	$(VENV)/bin/python -m benchmarks.idle > build/idle.txt
+	$(VENV)/bin/python -m benchmarks.noise > build/noise.txt
+	$(VENV)/bin/python -m benchmarks.page $(addprefix build/,bench.txt accuracy.txt noise.txt events.txt idle.txt)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -41,8 +41,8 @@ def panotti(model: ResolvedModel, workers: int | None = None) -> Contender:
         result = transcriber.transcribe([Track(path=path)], RequestedSettings(language=language or "auto"), gate=Gate())
         return Heard(" ".join(segment.text for segment in result.segments), result.language)
 
-    name = OURS if workers is None else f"{OURS}, {workers} {'worker' if workers == 1 else 'workers'}"
-    return Contender(name, f"int8, {transcriber.workers} workers of 1 thread", hear)
+    name = OURS if workers is None else f"{OURS}, {_counted(workers, 'worker')}"
+    return Contender(name, f"int8, {_counted(transcriber.workers, 'worker')} of 1 thread", hear)
 
 
 def sequential(model: ResolvedModel) -> Contender:
@@ -52,7 +52,7 @@ def sequential(model: ResolvedModel) -> Contender:
         segments, found = whisper.transcribe(str(path), language=language, word_timestamps=True)
         return Heard(" ".join(segment.text.strip() for segment in segments), found.language)
 
-    return Contender(SEQUENTIAL, f"transcribe(word_timestamps=True), int8, {CORES} threads", hear)
+    return Contender(SEQUENTIAL, f"transcribe(word_timestamps=True), int8, {_counted(CORES, 'thread')}", hear)
 
 
 def batched(model: ResolvedModel, threads: int) -> Contender:
@@ -63,5 +63,9 @@ def batched(model: ResolvedModel, threads: int) -> Contender:
         segments, found = pipeline.transcribe(str(path), language=language, batch_size=BATCH)
         return Heard(" ".join(segment.text.strip() for segment in segments), found.language)
 
-    name = f"{BATCHED}, {threads} {'thread' if threads == 1 else 'threads'}"
-    return Contender(name, f"BatchedInferencePipeline(batch_size={BATCH}), int8, {threads} threads", hear)
+    name = f"{BATCHED}, {_counted(threads, 'thread')}"
+    return Contender(name, f"BatchedInferencePipeline(batch_size={BATCH}), int8, {_counted(threads, 'thread')}", hear)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -12,11 +12,21 @@ def main() -> None:
     if sys.stdout is None:  # without a console, as pythonw is at a login
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     try:
+        if sys.argv[1:] == ["tray"]:
+            sys.exit(_tray())
         from panotti_daemon.cli.main import run
 
         run()
     except KeyboardInterrupt:  # while it starts: typer sees to the commands themselves
         sys.exit(INTERRUPTED)
+
+
+def _tray() -> int:
+    """As the command does it, without the libraries of the command line: they would stay in memory all day."""
+    from panotti_daemon.desktop import tray
+    from panotti_daemon.paths import Paths
+
+    return tray.main(Paths.from_environment())
 
 
 if __name__ == "__main__":

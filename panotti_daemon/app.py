@@ -43,7 +43,7 @@ from panotti_daemon.desktop.opening import Opener
 from panotti_daemon.desktop.sd_notify import systemd_told
 from panotti_daemon.desktop.session_bus import session_bus
 from panotti_daemon.engine.client import Engine
-from panotti_daemon.engine.models import Models
+from panotti_daemon.engine.models.manager import Models
 from panotti_daemon.engine.remote.keys import ServerKeys
 from panotti_daemon.engine.remote.transcriber import RemoteTranscriber, choice
 from panotti_daemon.engine.transcriber import LocalTranscriber

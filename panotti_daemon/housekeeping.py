@@ -20,8 +20,8 @@ import structlog
 
 from panotti_daemon.clock import Clock
 from panotti_daemon.desktop.instance import RUNTIME_TEMPORARY
-from panotti_daemon.engine.download import PARTIAL_DOWNLOAD
-from panotti_daemon.engine.downloaded import long_unused
+from panotti_daemon.engine.models.download import PARTIAL_DOWNLOAD
+from panotti_daemon.engine.models.downloaded import long_unused
 from panotti_daemon.loops import keep_going
 from panotti_daemon.models.transcript.outputs import TEMPORARY, files_below
 from panotti_daemon.paths import Paths

@@ -44,19 +44,19 @@ def main() -> int:
 
 
 async def show(paths: Paths, daemon: subprocess.Popen[bytes]) -> int:
-    async with await connect(paths, daemon) as client:
-        dropped = paths.recordings / SAMPLE.name
-        shutil.copy(SAMPLE, dropped)
-        console.print(f"Dropped [bold]{dropped.name}[/], two voices, into {paths.recordings}")
-        state = await follow(client, dropped)
-        transcript = paths.transcripts / f"{dropped.stem}.txt"
-        if state is not FileState.DONE or not transcript.exists():
-            console.print((await client.explain(str(dropped))).reason, style="red")
-            return 1
-        console.print(Panel(transcript.read_text(encoding="utf-8").strip(), title=transcript.name))
-        written = ", ".join(sorted(path.name for path in paths.transcripts.iterdir()))
-        console.print(f"Written to {paths.transcripts}: {written}")
-        return 0
+    client = await connect(paths, daemon)
+    dropped = paths.recordings / SAMPLE.name
+    shutil.copy(SAMPLE, dropped)
+    console.print(f"Dropped [bold]{dropped.name}[/], two voices, into {paths.recordings}")
+    state = await follow(client, dropped)
+    transcript = paths.transcripts / f"{dropped.stem}.txt"
+    if state is not FileState.DONE or not transcript.exists():
+        console.print((await client.explain(str(dropped))).reason, style="red")
+        return 1
+    console.print(Panel(transcript.read_text(encoding="utf-8").strip(), title=transcript.name))
+    written = ", ".join(sorted(path.name for path in paths.transcripts.iterdir()))
+    console.print(f"Written to {paths.transcripts}: {written}")
+    return 0
 
 
 async def connect(paths: Paths, daemon: subprocess.Popen[bytes]) -> Client:

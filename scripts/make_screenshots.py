@@ -56,12 +56,15 @@ def take(look: Look, folder: Path) -> None:
         wait_until(lambda: daemon.status().queued, "something waits")
         desktop.run("xdotool", "mousemove", str(x), str(y), "click", "1")
         time.sleep(SECONDS_TO_DRAW)
-        desktop.run("xdotool", "key", *["Down"] * DOWN_TO_RECENT, "Right")
         desktop.run("xdotool", "mousemove", *AWAY_FROM_THE_TOOL_TIP)
-        time.sleep(SECONDS_TO_DRAW)
-        desktop.screenshot(folder / "screen.png")
-        with Image.open(folder / "screen.png") as screen:
-            screen.convert("RGB").crop(SHOWN).save(IMAGES / look.file, optimize=True)
+        for name, keys in PICTURES.items():
+            for key in keys:
+                desktop.run("xdotool", "key", key)
+            time.sleep(SECONDS_TO_DRAW)
+            desktop.screenshot(folder / "screen.png")
+            with Image.open(folder / "screen.png") as screen:
+                screen.convert("RGB").crop(SHOWN).save(IMAGES / f"{name}{look.suffix}.png", optimize=True)
+            desktop.run("dunstctl", "close-all")  # they are in the first picture
 
 
 def end_trays(daemon: Panotti) -> None:
@@ -71,7 +74,7 @@ def end_trays(daemon: Panotti) -> None:
 
 @dataclass(frozen=True)
 class Look:
-    file: str
+    suffix: str
     theme: str
     desktop: str
     background: str
@@ -79,10 +82,14 @@ class Look:
 
 
 LOOKS = (
-    Look("desktop.png", "Adwaita", "#8fa3b5", "#fafafa", "#202020"),
-    Look("desktop-dark.png", "Adwaita:dark", "#3b4a5a", "#20262c", "#ffffff"),
+    Look("", "Adwaita", "#8fa3b5", "#fafafa", "#202020"),
+    Look("-dark", "Adwaita:dark", "#3b4a5a", "#20262c", "#ffffff"),
 )
-DOWN_TO_RECENT = 2
+PICTURES = {
+    "desktop": ["Down", "Down", "Right"],
+    "desktop-settings": ["Left", "Left", *["Down"] * 5, "Right", "Down", "Down", "Right"],
+}
+"""By their names, each with the keys that go on from the menu of the one before."""
 AWAY_FROM_THE_TOOL_TIP = ("100", "600")
 QUICK = {"desktop_notifier": {"config": {"together_seconds": 0, "pause_seconds": 0}}}
 SHOWN = (0, 0, 1000, 440)
@@ -91,9 +98,10 @@ DUNST = """
 width = 420
 height = 200
 origin = top-left
-offset = 16x44
+offset = 16x168
 font = Sans 10
 show_indicators = no
+show_age_threshold = -1
 frame_color = "#1ca39e"
 [urgency_normal]
 timeout = 0

@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         """As it is in earnest, with the model that Panotti's starter has."""
         from faster_whisper import WhisperModel
 
-        from panotti_daemon.engine.model_store import resolve
+        from panotti_daemon.engine.models.store import resolve
 
         model = WhisperModel(str(resolve("tiny.en", Path(), download=False).path), device="cpu", compute_type="int8")
         found, _ = model.transcribe(BytesIO(file["content"]), language="en", beam_size=1)

@@ -31,12 +31,14 @@ class Actions:
         tell: Callable[[str], object],
         close: Callable[[], object],
         login_changed: Callable[[], object],
+        models_changed: Callable[[], object],
     ) -> None:
         """`tell` shows a message to the user; `close` ends the tray."""
         self._paths = paths
         self._tell = tell
         self._close = close
         self._login_changed = login_changed
+        self._models_changed = models_changed
         self._opener = Opener()
 
     async def perform(self, entry: MenuEntry) -> None:
@@ -75,34 +77,41 @@ class Actions:
     async def _ask(self, entry: MenuEntry) -> None:
         target = entry.target or ""
         now = datetime.now().astimezone()
-        async with Client.from_paths(self._paths) as daemon:
-            match entry.action:
-                case Action.ACCEPT_BACKLOG:
-                    await daemon.decide_backlog(accept=True)
-                case Action.TRANSCRIBE_NEXT:
-                    await daemon.transcribe_recording_now(target)
-                case Action.CANCEL:
-                    await daemon.cancel_recording(target)
-                case Action.COPY_TEXT:
-                    clipboard.copy(await daemon.transcript(target))
-                case Action.RETRY:
-                    await daemon.retry_file(target)
-                case Action.RETRY_FAILED:
-                    await daemon.retry_failed()
-                case Action.PAUSE_FOR_AN_HOUR:
-                    await daemon.pause(now + timedelta(hours=1))
-                case Action.PAUSE_UNTIL_TOMORROW:
-                    await daemon.pause(tomorrow_morning(now))
-                case Action.PAUSE:
-                    await daemon.pause()
-                case Action.RESUME:
-                    await daemon.resume()
-                case Action.ENABLE_PLUGIN:
-                    await daemon.enable_plugin(target)
-                case Action.DISABLE_PLUGIN:
-                    await daemon.disable_plugin(target)
-                case Action.QUIT:
-                    await daemon.shutdown()
+        daemon = Client.from_paths(self._paths)
+        match entry.action:
+            case Action.ACCEPT_BACKLOG:
+                await daemon.decide_backlog(accept=True)
+            case Action.TRANSCRIBE_NEXT:
+                await daemon.transcribe_recording_now(target)
+            case Action.CANCEL:
+                await daemon.cancel_recording(target)
+            case Action.COPY_TEXT:
+                clipboard.copy(await daemon.transcript(target))
+            case Action.RETRY:
+                await daemon.retry_file(target)
+            case Action.RETRY_FAILED:
+                await daemon.retry_failed()
+            case Action.PAUSE_FOR_AN_HOUR:
+                await daemon.pause(now + timedelta(hours=1))
+            case Action.PAUSE_UNTIL_TOMORROW:
+                await daemon.pause(tomorrow_morning(now))
+            case Action.PAUSE:
+                await daemon.pause()
+            case Action.RESUME:
+                await daemon.resume()
+            case Action.ENABLE_PLUGIN:
+                await daemon.enable_plugin(target)
+            case Action.DISABLE_PLUGIN:
+                await daemon.disable_plugin(target)
+            case Action.USE_MODEL:
+                await daemon.use_model(target)
+                self._models_changed()
+            case Action.PULL_MODEL:
+                await daemon.pull_model(target)
+            case Action.CANCEL_PULL:
+                await daemon.cancel_pull(target)
+            case Action.QUIT:
+                await daemon.shutdown()
 
 
 def starts_at_login() -> bool | None:

@@ -16,9 +16,9 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.annotations import DBusBool, DBusInt32, DBusObjectPath, DBusSignature, DBusStr
 from dbus_fast.errors import AuthError, InvalidAddressError
 from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
-from PIL import Image
 
 from panotti_daemon.desktop.dbus_menu import DbusMenu, MenuNode
+from panotti_daemon.desktop.pixmaps import Pixmap
 from panotti_daemon.errors import Unavailable
 
 # pystray chooses a backend while it is imported, and the real ones may raise anything where there is no display.
@@ -39,36 +39,29 @@ READ = PropertyAccess.READ
 
 
 class DbusIcon(pystray.Icon):  # type: ignore[misc]
-    """Its properties may be set from any thread. `serve` is `run` for a program that has a loop already."""
+    """Its properties may be set from any thread. `serve` is `run` for a program that has a loop already.
+
+    Its icon is one picture in several sizes, as pixels.
+    """
 
     def __init__(
         self,
         name: str,
-        icon: Image.Image | None = None,
+        icon: Sequence[Pixmap] = (),
         title: str = "",
         menu: pystray.Menu | None = None,
         *,
         bus_address: str | None = None,
+        on_open: Callable[[], object] = lambda: None,
     ) -> None:
+        """`on_open` is called when the menu is about to be seen."""
         super().__init__(name, icon, title, menu)
         self._bus_address = bus_address
-        self._images: tuple[Image.Image, ...] = ()
         self._attention = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bus: MessageBus | None = None
         self._item = _Item(self)
-        self._dbus_menu = DbusMenu()
-
-    @property
-    def images(self) -> tuple[Image.Image, ...]:
-        """The icon in several sizes, smallest first: a panel takes the one that fits."""
-        return self._images if self._images and self._images[-1] is self.icon else (self.icon,)
-
-    @images.setter
-    def images(self, images: Sequence[Image.Image]) -> None:
-        if tuple(images) != self._images:
-            self._images = tuple(images)
-            self.icon = self._images[-1]
+        self._dbus_menu = DbusMenu(on_open)
 
     @property
     def attention(self) -> bool:
@@ -229,7 +222,7 @@ class _Item(ServiceInterface):
 
     @dbus_property(READ, "IconPixmap")
     def icon_pixmap(self) -> Pixmaps:
-        return [[image.width, image.height, argb32(image)] for image in self._icon.images]
+        return [[pixmap.side, pixmap.side, pixmap.pixels] for pixmap in self._icon.icon]
 
     @dbus_property(READ, "OverlayIconName")
     def overlay_icon_name(self) -> DBusStr:
@@ -302,12 +295,6 @@ class _Item(ServiceInterface):
     @dbus_signal("NewStatus")
     def new_status(self) -> DBusStr:
         return str(self.status)
-
-
-def argb32(image: Image.Image) -> bytes:
-    """The pixels as StatusNotifierItem wants them: 32 bits each, in network byte order."""
-    red, green, blue, alpha = image.convert("RGBA").split()
-    return Image.merge("RGBA", (alpha, red, green, blue)).tobytes()
 
 
 def _properties(item: pystray.MenuItem) -> dict[str, Variant]:

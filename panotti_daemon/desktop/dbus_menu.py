@@ -48,8 +48,10 @@ class DbusMenu(ServiceInterface):
     A new structure gets ids that were never used: a click that was meant for an old row cannot hit another.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_open: Callable[[], object] = lambda: None) -> None:
+        """`on_open` is called when the menu is about to be seen; what it shows then changes in place."""
         super().__init__("com.canonical.dbusmenu")
+        self._on_open = on_open
         self._revision = 0
         self._first_id = 1
         self._rows = _rows((), self._first_id)
@@ -130,10 +132,14 @@ class DbusMenu(ServiceInterface):
 
     @dbus_method("AboutToShow")
     def about_to_show(self, id_: DBusInt32) -> DBusBool:
+        if id_ == 0:
+            self._on_open()
         return False
 
     @dbus_method("AboutToShowGroup")
     def about_to_show_group(self, ids: Ids) -> TwoIds:
+        if 0 in ids:
+            self._on_open()
         return [], [id_ for id_ in ids if id_ not in self._rows]
 
     @dbus_signal("LayoutUpdated")

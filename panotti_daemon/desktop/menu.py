@@ -7,16 +7,18 @@ while it is open.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from enum import Enum, auto
 from pathlib import PurePath
 
+from panotti_daemon.api.model_schemas import ListedModel, ModelInventory
 from panotti_daemon.api.schemas import (
     Activity,
     Failure,
     FolderStatus,
     Job,
+    ModelDownload,
     PluginStatus,
     QueuedRecording,
     RecentTranscript,
@@ -31,6 +33,12 @@ LONGEST_TITLE = 100
 ROWS = 5
 """Of jobs, queue, recent transcripts and failures."""
 PLUGIN_ROWS = 12
+MODEL_ROWS = 8
+"""Of those that are here."""
+KNOWN_MODEL_ROWS = 20
+"""Of those that could be."""
+AUTOMATIC = "auto"
+NO_MODELS = ModelInventory(setting=AUTOMATIC, machine="", models=[], uses=[])
 MORNING = time(6)
 NOTIFIER = "desktop_notifier"
 
@@ -52,6 +60,9 @@ class Action(Enum):
     START_AT_LOGIN_NO_MORE = auto()
     ENABLE_PLUGIN = auto()
     DISABLE_PLUGIN = auto()
+    USE_MODEL = auto()
+    PULL_MODEL = auto()
+    CANCEL_PULL = auto()
     CHECK_HEALTH = auto()
     ABOUT = auto()
     QUIT = auto()
@@ -63,11 +74,13 @@ class MenuEntry:
     label: str
     action: Action | None = None
     target: str | None = None
-    """What it acts on: the file or folder to open, or the id of a recording, or the name of a plugin."""
+    """What it acts on: the file or folder to open, or the id of a recording, or the name of a plugin or a model."""
     enabled: bool = True
     visible: bool = True
     checked: bool | None = None
     """None: nothing that could be checked."""
+    radio: bool = False
+    """Of those that are checked by turns."""
     default: bool = False
     """What happens where a panel lets the icon itself be activated."""
     children: tuple[MenuEntry, ...] = ()
@@ -86,9 +99,11 @@ class View:
     menu: list[MenuEntry]
 
 
-def view_of(status: Status | None, *, starts_at_login: bool | None = None) -> View:
-    """Without a status, no daemon answers; `starts_at_login` is None where that is not known."""
-    menu = menu_for(status, starts_at_login)
+def view_of(
+    status: Status | None, *, starts_at_login: bool | None = None, models: ModelInventory | None = None
+) -> View:
+    """Without a status, no daemon answers; the others are None as long as they are not known."""
+    menu = menu_for(status, starts_at_login, models)
     if status is None:
         return View(IconState.OFFLINE, 0.0, "Panotti is not running", menu)
     state = IconState(status.activity)
@@ -101,7 +116,9 @@ def view_of(status: Status | None, *, starts_at_login: bool | None = None) -> Vi
     )
 
 
-def menu_for(status: Status | None, starts_at_login: bool | None = None) -> list[MenuEntry]:
+def menu_for(
+    status: Status | None, starts_at_login: bool | None = None, models: ModelInventory | None = None
+) -> list[MenuEntry]:
     folder = status.folders[0] if status and status.folders else None
     return [
         MenuEntry(shortened(status.summary, LONGEST_STATUS) if status else "Panotti is not running", enabled=False),
@@ -115,7 +132,7 @@ def menu_for(status: Status | None, starts_at_login: bool | None = None) -> list
         _open("Open transcripts folder", _output(folder), default=True),
         SEPARATOR,
         *_pause_and_resume(status),
-        _settings(status, starts_at_login),
+        _settings(status, starts_at_login, models if status else None),
         MenuEntry("Check health", Action.CHECK_HEALTH),
         MenuEntry(f"About Panotti {status.version}" if status else "About Panotti", Action.ABOUT),
         SEPARATOR,
@@ -230,7 +247,7 @@ def _pause_and_resume(status: Status | None) -> tuple[MenuEntry, MenuEntry]:
     )
 
 
-def _settings(status: Status | None, starts_at_login: bool | None) -> MenuEntry:
+def _settings(status: Status | None, starts_at_login: bool | None, models: ModelInventory | None) -> MenuEntry:
     plugins = status.plugins if status else []
     notifier = next((plugin for plugin in plugins if plugin.name == NOTIFIER), None)
     others = [_plugin(plugin, plugin.name) for plugin in plugins if plugin.name != NOTIFIER]
@@ -240,6 +257,7 @@ def _settings(status: Status | None, starts_at_login: bool | None) -> MenuEntry:
         children=(
             MenuEntry("Start at login", login, enabled=starts_at_login is not None, checked=bool(starts_at_login)),
             _plugin(notifier, "Notifications"),
+            _models(models or NO_MODELS, status.downloads if status else []),
             MenuEntry("Plugins", children=_rows(others, "None", PLUGIN_ROWS, spare=_plugin(None, ""))),
         ),
     )
@@ -253,10 +271,44 @@ def _plugin(plugin: PluginStatus | None, label: str) -> MenuEntry:
     return MenuEntry(label, action, plugin.name if plugin else None, enabled=plugin is not None, checked=is_on)
 
 
+def _models(models: ModelInventory, downloads: Iterable[ModelDownload]) -> MenuEntry:
+    here = [model.name for model in models.models if model.source and not model.damage]
+    choices = [_model(name, models.setting) for name in here]
+    if models.setting not in (AUTOMATIC, *here):
+        choices.insert(0, MenuEntry(shortened(models.setting), enabled=False, checked=True, radio=True))
+    chosen = next((use.model for use in models.uses if use.setting == AUTOMATIC), None)
+    automatic = _model(AUTOMATIC, models.setting, f"Automatic ({chosen})" if chosen else "Automatic")
+    under_way = {download.model: download for download in downloads}
+    offers = [_pull(model, under_way.get(model.name)) for model in models.models if not model.source]
+    return MenuEntry(
+        "Model",
+        enabled=bool(models.models),
+        children=(
+            automatic,
+            *_rows(choices, "None is here yet", MODEL_ROWS, spare=_model("", models.setting)),
+            SEPARATOR,
+            MenuEntry("Get more", children=_rows(offers, "None", KNOWN_MODEL_ROWS, spare=MenuEntry(""))),
+        ),
+    )
+
+
+def _model(name: str, setting: str, label: str = "") -> MenuEntry:
+    return MenuEntry(label or shortened(name), Action.USE_MODEL, name, checked=name == setting, radio=True)
+
+
+def _pull(model: ListedModel, download: ModelDownload | None) -> MenuEntry:
+    if download and not download.problem:
+        return MenuEntry(f"Cancel {model.name}, {download.fraction or 0:.0%}", Action.CANCEL_PULL, model.name)
+    if download:
+        return MenuEntry(shortened(f"{model.name}: {download.problem}", LONGEST_STATUS), Action.PULL_MODEL, model.name)
+    size = f", {model.size / 1_000_000:,.0f} MB" if model.size else ""
+    return MenuEntry(f"{model.name}{size}", Action.PULL_MODEL, model.name)
+
+
 def _rows(entries: Sequence[MenuEntry], none: str, rows: int = ROWS, *, spare: MenuEntry) -> tuple[MenuEntry, ...]:
     """As many entries as there can ever be, those in excess invisible."""
     shown = entries[:rows]
-    hidden = MenuEntry(spare.label, visible=False, checked=spare.checked, children=spare.children)
+    hidden = replace(spare, visible=False)
     return (MenuEntry(none, enabled=False, visible=not shown), *shown, *[hidden] * (rows - len(shown)))
 
 

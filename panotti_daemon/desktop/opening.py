@@ -7,12 +7,20 @@ import errno
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from panotti_daemon.choices import Format
 from panotti_daemon.desktop import detached
 from panotti_daemon.desktop.session_bus import session_bus
 
+if TYPE_CHECKING:
+    from panotti_daemon.api.schemas import LedgerEntry
+    from panotti_daemon.client import Client
+
 FILE_MANAGER = "org.freedesktop.FileManager1"
 ANSWER_SECONDS = 5.0
+FOR_READERS = (Format.TXT, Format.MD, Format.SRT, Format.VTT, Format.JSON)
+"""What is opened of a transcript in several formats, the first that is there."""
 
 
 class Opener:
@@ -30,6 +38,15 @@ class Opener:
             detached.start(["explorer", f"/select,{path}"])
         elif not await _file_manager_shows(path):
             await asyncio.to_thread(_open, path.parent)
+
+
+async def transcript_of(daemon: Client, entry: LedgerEntry) -> Path | None:
+    """The transcript to open of a recording, as it stands on the disk."""
+    if entry.recording_id is None:
+        return None
+    recording = await daemon.recording(entry.recording_id)
+    there = {output.format: output.path for output in recording.outputs if output.present}
+    return next((Path(there[format]) for format in FOR_READERS if format in there), None)
 
 
 def _open(path: Path) -> None:

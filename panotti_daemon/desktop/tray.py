@@ -14,16 +14,18 @@ import queue
 import signal
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from panotti_daemon.api.model_schemas import ModelInventory
 from panotti_daemon.api.schemas import Status
 from panotti_daemon.client import Client
 from panotti_daemon.desktop import detached
 from panotti_daemon.desktop.actions import Actions, starts_at_login
+from panotti_daemon.desktop.icons import IconState
 from panotti_daemon.desktop.menu import SEPARATOR, MenuEntry, View, view_of
 from panotti_daemon.desktop.session_bus import session_bus
 from panotti_daemon.errors import PanottiError, Unavailable
@@ -38,7 +40,6 @@ FIRST_DELAY, LONGEST_DELAY = 0.5, 5.0
 EXIT_UNAVAILABLE = 1
 EXIT_ALREADY_RUNNING = 3
 
-PANEL_SIZES = (22, 24, 32, 48)
 NATIVE_SIZE = 64
 
 
@@ -94,8 +95,15 @@ class Tray(ABC):
         self._view: View | None = None
         self._status: Status | None = None
         self._starts_at_login: bool | None = None
+        self._models: ModelInventory | None = None
         self._looking: set[asyncio.Future[None]] = set()
-        self._actions = Actions(paths, tell=self._notify, close=self.close, login_changed=self._look_at_login)
+        self._actions = Actions(
+            paths,
+            tell=self._notify,
+            close=self.close,
+            login_changed=self._look_at_login,
+            models_changed=self._look_at_models,
+        )
         self._closed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -134,17 +142,18 @@ class Tray(ABC):
         delay = FIRST_DELAY
         while True:
             with contextlib.suppress(PanottiError):
-                async with Client.from_paths(self._paths) as client:
-                    async for status in client.statuses():
-                        delay = FIRST_DELAY
-                        self._see(status)
+                async for status in Client.from_paths(self._paths).statuses():
+                    delay = FIRST_DELAY
+                    self._see(status)
             self._see(None)
             await asyncio.sleep(delay)
             delay = min(delay * 2, LONGEST_DELAY)
 
     def _see(self, status: Status | None) -> None:
-        self._status = status
-        view = view_of(status, starts_at_login=self._starts_at_login)
+        before, self._status = self._status, status
+        if status and _of_models(status) != (before and _of_models(before)):
+            self._look_at_models()
+        view = view_of(status, starts_at_login=self._starts_at_login, models=self._models)
         if view != self._view:
             self._show(view, self._view)
             self._view = view
@@ -154,11 +163,31 @@ class Tray(ABC):
 
         async def look() -> None:
             self._starts_at_login = await asyncio.to_thread(starts_at_login)
+
+        self._look(look())
+
+    def _look_at_models(self) -> None:
+        """They stand on a disk, and so not in the status."""
+
+        async def look() -> None:
+            with contextlib.suppress(PanottiError):
+                self._models = await Client.from_paths(self._paths).models()
+
+        self._look(look())
+
+    def _look(self, look: Coroutine[Any, Any, None]) -> None:
+        async def shown() -> None:
+            await look
             self._see(self._status)
 
-        looking = asyncio.ensure_future(look())
+        looking = asyncio.ensure_future(shown())
         self._looking.add(looking)
         looking.add_done_callback(self._looking.discard)
+
+
+def _of_models(status: Status) -> object:
+    """What changes when other models are here, or another one is used."""
+    return status.pid, status.engine.model, [(download.model, download.problem) for download in status.downloads]
 
 
 class DbusTray(Tray):
@@ -168,7 +197,7 @@ class DbusTray(Tray):
         super().__init__(paths)
         from panotti_daemon.desktop.dbus_icon import DbusIcon
 
-        self._icon = DbusIcon("panotti", bus_address=session_bus(os.environ))
+        self._icon = DbusIcon("panotti", bus_address=session_bus(os.environ), on_open=self._look_at_models)
 
     async def serve(self) -> None:
         """Raises Unavailable when the session bus is not there, or goes away."""
@@ -184,9 +213,10 @@ class DbusTray(Tray):
             await serving
 
     def _show(self, view: View, shown: View | None) -> None:
-        from panotti_daemon.desktop.icons import IconState, draw
+        from panotti_daemon.desktop.pixmaps import pixmaps
 
-        self._icon.images = [draw(view.state, view.fraction, size) for size in PANEL_SIZES]
+        if shown is None or (view.state, view.fraction) != (shown.state, shown.fraction):
+            self._icon.icon = pixmaps(view.state, view.fraction)
         self._icon.attention = view.state is IconState.TROUBLE
         self._icon.title = view.title
         if shown is None or view.menu != shown.menu:
@@ -206,7 +236,7 @@ class NativeTray(Tray):
         super().__init__(paths)
         import pystray
 
-        from panotti_daemon.desktop.icons import IconState, draw
+        from panotti_daemon.desktop.icons import draw
 
         self._icon = pystray.Icon("panotti", draw(IconState.OFFLINE, 0, NATIVE_SIZE), "Panotti")
         self._on_main_thread = main_thread_of(self._icon)
@@ -250,6 +280,7 @@ def pystray_menu(entries: Sequence[MenuEntry], choose: Callable[[MenuEntry], obj
             pystray_menu(entry.children, choose) if entry.children else lambda: choose(entry),
             default=entry.default,
             checked=None if entry.checked is None else lambda _: bool(entry.checked),
+            radio=entry.radio,
             visible=entry.visible,
             enabled=entry.enabled,
         )

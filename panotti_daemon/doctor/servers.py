@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 
 from panotti_daemon.doctor.finding import Finding
-from panotti_daemon.servers import RemoteSettings, Server
+from panotti_daemon.settings.servers import RemoteSettings, Server
 
 
 async def servers(settings: RemoteSettings) -> AsyncIterator[Finding]:

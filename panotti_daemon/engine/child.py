@@ -36,7 +36,7 @@ from panotti_daemon.errors import (
     ServerUnavailable,
     SourceUnavailable,
 )
-from panotti_daemon.resources import DEFAULT, Resources
+from panotti_daemon.settings.resources import DEFAULT, Resources
 
 log = structlog.get_logger(__name__)
 

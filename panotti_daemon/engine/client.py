@@ -38,7 +38,7 @@ from panotti_daemon.engine.messages import (
 )
 from panotti_daemon.errors import EngineError
 from panotti_daemon.models.transcript.models import Checkpoint, RequestedSettings, Transcription
-from panotti_daemon.resources import DEFAULT, Resources
+from panotti_daemon.settings.resources import DEFAULT, Resources
 
 State = Literal["off", "idle", "working"]
 

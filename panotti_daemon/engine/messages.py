@@ -14,7 +14,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, TypeAdapter
 
 from panotti_daemon.models.transcript.models import Checkpoint, RequestedSettings, Transcription
-from panotti_daemon.servers import RemoteSettings
+from panotti_daemon.settings.servers import RemoteSettings
 
 
 def _path_from_wire(value: object) -> Path:

@@ -45,7 +45,7 @@ from panotti_daemon.engine.messages import (
 )
 from panotti_daemon.errors import MediaError, ModelUnavailable, ServerRefused, ServerUnavailable, SourceUnavailable
 from panotti_daemon.models.transcript.models import Checkpoint, Transcription
-from panotti_daemon.resources import DEFAULT, Resources
+from panotti_daemon.settings.resources import DEFAULT, Resources
 
 if TYPE_CHECKING:
     from panotti_daemon.engine.remote.job import Servers

@@ -244,7 +244,7 @@ def following(daemon: Panotti, *arguments: str) -> Iterator[tuple[subprocess.Pop
     ("arguments", "words"),
     [
         (["show", "nothing"], "No event, correlation or file is known by nothing."),
-        (["show", "/nowhere/talk.wav"], "is no recording: it is in no watched folder"),
+        (["show", "/nowhere/talk.wav"], "is no recording: there is no such file"),
         (["replay", "--yes"], "Say which events"),
         (["replay", "--name", "*", "--to", "filler"], "No plugin filler gets events now; did you mean filer?"),
         (["dead", "nothing"], "No event, correlation or file"),

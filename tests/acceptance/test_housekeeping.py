@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from panotti_daemon.engine.model_store import STARTER, local_models
+from panotti_daemon.engine.models.store import STARTER, local_models
 from panotti_daemon.models.recording.models import FileState
 from tests.daemon import Panotti, wait_until
 from tests.watching import memo, watch

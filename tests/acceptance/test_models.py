@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from panotti_daemon.engine.model_store import STARTER, resolve
+from panotti_daemon.engine.models.store import STARTER, resolve
 from panotti_daemon.models.recording.models import FileState
 from tests.daemon import Panotti, wait_until
 from tests.hub import Hub, running

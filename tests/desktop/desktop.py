@@ -97,7 +97,10 @@ class TrayItem:
         return found[0]
 
     def click(self, *labels: str) -> None:
-        arguments = (self.row(*labels).id, "clicked", Variant("s", ""), 0)
+        self.press(self.row(*labels))
+
+    def press(self, row: MenuRow) -> None:
+        arguments = (row.id, "clicked", Variant("s", ""), 0)
         self.desktop.call(self.owner, self.property("Menu"), MENU, "Event", "isvu", *arguments)
 
     def _layout(self) -> list[Any]:

@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 
 from panotti_daemon.api.schemas import Activity
@@ -81,20 +82,27 @@ def test_a_daemon_that_is_killed_and_started_again_keeps_its_one_icon(desktop: D
     assert icon(desktop) == item
 
 
-def test_an_icon_that_is_killed_leaves_the_daemon_alone_and_can_be_started_again(
+def test_an_icon_that_is_killed_ten_times_leaves_the_daemon_alone_and_can_be_started_again(
     desktop: Desktop, at_desk: Panotti
 ) -> None:
     icon(desktop)
-    (tray,) = at_desk.trays()
-    os.kill(tray, signal.SIGKILL)
-    wait_until(lambda: not desktop.tray_items(), "the icon has gone")
+    assert at_desk.process
+    daemon = psutil.Process(at_desk.process.pid)
+    for _ in range(10):
+        (tray,) = at_desk.trays()
+        os.kill(tray, signal.SIGKILL)
+        wait_until(lambda: not desktop.tray_items(), "the icon has gone")
+        assert at_desk.status().activity is Activity.IDLE
+        at_desk.spawn("tray")
+        wait_until(lambda: title(desktop).startswith("Idle"), "the new icon has found the daemon")
+    assert [child.cmdline() for child in daemon.children()] == []
+
+
+def test_closing_leaves_the_daemon_and_quitting_ends_both(desktop: Desktop, at_desk: Panotti) -> None:
+    icon(desktop).click("Close tray icon")
+    wait_until(lambda: not at_desk.trays(), "the icon has gone")
     assert at_desk.status().activity is Activity.IDLE
-
     at_desk.spawn("tray")
-    wait_until(lambda: title(desktop).startswith("Idle"), "the new icon has found the daemon")
-
-
-def test_quit_ends_both(desktop: Desktop, at_desk: Panotti) -> None:
     item = icon(desktop)
     wait_until(lambda: "Pause" in item.labels(), "the icon has found the daemon")
     assert at_desk.process

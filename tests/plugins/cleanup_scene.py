@@ -17,7 +17,7 @@ from panotti_daemon.choices import FileState
 from panotti_daemon.core.events.bus import EventBus
 from panotti_daemon.core.plugins.manifest import read_manifest
 from panotti_daemon.core.plugins.ports import DaemonPorts
-from panotti_daemon.engine.encode import encode
+from panotti_daemon.engine.media.encode import encode
 from panotti_daemon.ids import new_id
 from panotti_daemon.intake.ledger import Ledger, LedgerRow, Seen
 from panotti_daemon.intake.library import Library

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from panotti_daemon import settings_files
 from panotti_daemon.errors import SettingsError
 from panotti_daemon.paths import Paths
-from panotti_daemon.settings import PluginSettings, Sources, merge, origin, read_sources
+from panotti_daemon.settings import PluginSettings, Sources, files, merge, origin, read_sources
 
 WRITER = "panotti plugins"
 
@@ -82,11 +81,11 @@ class StoredWishes(Wishes):
     def keep(self, plugin: str, wish: Mapping[str, Any]) -> None:
         file = self._file(plugin)
         before = self.by_command(plugin)
-        settings_files.write(file, wish, by=WRITER)
+        files.write(file, wish, by=WRITER)
         try:
             self.refresh()
         except SettingsError:
-            settings_files.write(file, before, by=WRITER)
+            files.write(file, before, by=WRITER)
             self.refresh()
             raise
 

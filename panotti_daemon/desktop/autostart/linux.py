@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,8 @@ from panotti_daemon.desktop.autostart.quoting import (
     entry_string,
     split_entry_command,
     split_unit_command,
+    startable,
+    started,
     unit_command,
     unit_path,
 )
@@ -102,10 +104,6 @@ Terminal=false
 StartupNotify=false
 """
 
-SHELL = ("/bin/sh", "-c", 'exec "$0" "$@"')
-NOT_IN_PROGRAMS = frozenset("\"'\\=%")
-"""systemd takes no quotes and backslashes in a program's own path, desktop entries no `=`, and GLib no `%`."""
-
 SWITCHES = ("X-GNOME-Autostart-enabled", "X-MATE-Autostart-enabled")
 """What desktops set to false when the user turns an entry off; others set Hidden to true."""
 
@@ -115,7 +113,7 @@ def unit_text(launch: Launch) -> str:
         name=launch.name,
         title=unit_path(launch.title),
         program=unit_path(launch.program),
-        command=unit_command(_startable(launch.command(*DAEMON))),
+        command=unit_command(startable(launch.command(*DAEMON))),
     )
 
 
@@ -125,16 +123,8 @@ def entry_text(launch: Launch, name: str, comment: str, *arguments: str) -> str:
         comment=comment,
         icon=entry_string(str(bundled("resources") / "icons/panotti-128.png")),
         program=entry_string(launch.program),
-        command=entry_command(_startable(launch.command(*arguments))),
+        command=entry_command(startable(launch.command(*arguments))),
     )
-
-
-def _startable(words: Sequence[str]) -> Sequence[str]:
-    return (*SHELL, *words) if NOT_IN_PROGRAMS.intersection(words[0]) else words
-
-
-def _started(words: Sequence[str]) -> Sequence[str]:
-    return words[len(SHELL) :] if tuple(words[: len(SHELL)]) == SHELL else words
 
 
 class LinuxAutostart:
@@ -206,7 +196,7 @@ class LinuxAutostart:
         if self._systemctl("is-enabled", self.unit.name).stdout.strip() != "enabled":
             return replace(found, state=State.DISABLED_BY_USER, reason="turned off with systemctl")
         commands = [line.partition("=")[2] for line in lines if line.startswith("ExecStart=")]
-        stale = self._launch.why_stale(_started(split_unit_command(commands[-1] if commands else "")), *DAEMON)
+        stale = self._launch.why_stale(started(split_unit_command(commands[-1] if commands else "")), *DAEMON)
         return replace(found, state=State.STALE if stale else State.ENABLED, reason=stale)
 
     def _entry(self, starts: str, path: Path, *arguments: str) -> Entry:
@@ -218,7 +208,7 @@ class LinuxAutostart:
         values = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
         if values.get("Hidden") == "true" or "false" in [values.get(switch) for switch in SWITCHES]:
             return replace(found, state=State.DISABLED_BY_USER, reason="turned off in the desktop's settings")
-        stale = self._launch.why_stale(_started(split_entry_command(values.get("Exec", ""))), *arguments)
+        stale = self._launch.why_stale(started(split_entry_command(values.get("Exec", ""))), *arguments)
         return replace(found, state=State.STALE if stale else State.ENABLED, reason=stale)
 
     def _enable_unit(self) -> None:

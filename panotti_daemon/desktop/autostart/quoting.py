@@ -14,6 +14,9 @@ _EXEC_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)')
 _ESCAPED = re.compile(r"\\(.)")
 _PLAIN = re.compile(r"[\w@+:,./-]+", re.ASCII)
 _STRING_ESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+_SHELL = ("/bin/sh", "-c", 'exec "$0" "$@"')
+_NOT_IN_PROGRAMS = frozenset("\"'\\=%")
+"""systemd takes no quotes and backslashes in a program's own path, desktop entries no `=`, and GLib no `%`."""
 
 
 def unit_word(word: str) -> str:
@@ -65,3 +68,13 @@ def _entry_word(word: str) -> str:
 def split_entry_command(command: str) -> list[str]:
     words = _EXEC_WORD.findall(split_entry_string(command))
     return [(_ESCAPED.sub(r"\1", quoted) or plain).replace("%%", "%") for quoted, plain in words]
+
+
+def startable(words: Sequence[str]) -> Sequence[str]:
+    """The same command, begun with a program whose path both take."""
+    return (*_SHELL, *words) if _NOT_IN_PROGRAMS.intersection(words[0]) else words
+
+
+def started(words: Sequence[str]) -> Sequence[str]:
+    """What `startable` was given."""
+    return words[len(_SHELL) :] if tuple(words[: len(_SHELL)]) == _SHELL else words

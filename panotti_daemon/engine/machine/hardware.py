@@ -17,7 +17,7 @@ import psutil
 
 from panotti_daemon.engine.machine import cgroups
 from panotti_daemon.engine.models.catalog import KnownModel
-from panotti_daemon.resources import DEFAULT, Resources, usable_processors
+from panotti_daemon.settings.resources import DEFAULT, Resources, usable_processors
 
 MOST_WORKERS = 8
 """Beyond, memory is what they wait for."""

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from panotti_daemon.resources import Resources
+from panotti_daemon.settings.resources import Resources
 
 OUT_OF_MEMORY = 75
 """The exit status of a process that took more memory than it may."""

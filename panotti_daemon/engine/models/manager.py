@@ -9,14 +9,13 @@ from typing import Protocol
 
 import structlog
 
-from panotti_daemon import settings_files
 from panotti_daemon.engine.client import Engine
 from panotti_daemon.engine.messages import Progress
 from panotti_daemon.engine.models.inventory import Inventory, take_inventory
 from panotti_daemon.engine.models.store import can_be_downloaded, canonical, damaged_models, mending, resolve
 from panotti_daemon.errors import ModelUnavailable, PanottiError, SettingsError
 from panotti_daemon.paths import Paths
-from panotti_daemon.settings import Settings, WatchFolder, load, merge, origin, read_sources
+from panotti_daemon.settings import Settings, WatchFolder, files, load, merge, origin, read_sources
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +150,7 @@ def use(paths: Paths, model: str | None) -> Settings:
     if where.startswith("environment") and name != load(paths).engine.model:
         raise SettingsError(f"{where} says otherwise, and stands above commands: unset it first.")
     values: Mapping[str, object] = {} if name is None else {"engine": {"model": name}}
-    settings_files.write(paths.chosen_model, values, by="panotti models use")
+    files.write(paths.chosen_model, values, by="panotti models use")
     return load(paths)
 
 

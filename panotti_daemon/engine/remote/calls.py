@@ -20,7 +20,7 @@ from panotti_daemon.engine.remote.answers import Answer, Nonsense
 from panotti_daemon.engine.remote.fleet import ServerFailed, ServerMisfit
 from panotti_daemon.errors import ServerRefused
 from panotti_daemon.models.transcript.models import RequestedSettings
-from panotti_daemon.servers import Server, is_near
+from panotti_daemon.settings.servers import Server, is_near
 
 CONNECT_SECONDS = 10.0
 STALLED_SECONDS = 60.0

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from panotti_daemon.errors import ServerUnavailable
-from panotti_daemon.servers import Server
+from panotti_daemon.settings.servers import Server
 
 FIRST_REST_SECONDS = 1.0
 LONGEST_REST_SECONDS = 60.0

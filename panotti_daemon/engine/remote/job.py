@@ -30,7 +30,7 @@ from panotti_daemon.models.transcript.models import (
     Segment,
     Transcription,
 )
-from panotti_daemon.servers import RemoteSettings, Server
+from panotti_daemon.settings.servers import RemoteSettings, Server
 
 HEARTBEAT_SECONDS = 15.0
 """Whoever waits is told that it goes on, at least so often."""

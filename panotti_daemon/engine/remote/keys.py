@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from panotti_daemon.core.plugins.secrets import KeyringUnavailable, Secrets, variable
 from panotti_daemon.errors import RequestFailed, ServerUnavailable
-from panotti_daemon.servers import RemoteSettings
+from panotti_daemon.settings.servers import RemoteSettings
 
 OWNER = "engine"
 """What they are filed under; no plugin may have that name."""

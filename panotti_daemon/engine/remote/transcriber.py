@@ -16,7 +16,7 @@ from panotti_daemon.engine.transcriber import tracks_of
 from panotti_daemon.errors import ServerRefused, ServerUnavailable
 from panotti_daemon.models.recording.models import Recording
 from panotti_daemon.models.transcript.models import Checkpoint, RequestedSettings, Transcription
-from panotti_daemon.servers import RemoteSettings
+from panotti_daemon.settings.servers import RemoteSettings
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from panotti_daemon.engine.machine.hardware import gpu_problem
 from panotti_daemon.engine.models.checksums import Verdict, changed_files_are_whole
 from panotti_daemon.engine.models.store import ResolvedModel, damaged
 from panotti_daemon.errors import ModelUnavailable
-from panotti_daemon.resources import DEFAULT, Resources
+from panotti_daemon.settings.resources import DEFAULT, Resources
 
 _FRAMES = 3000
 """That the encoder takes at once."""

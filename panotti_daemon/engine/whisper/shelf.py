@@ -14,7 +14,7 @@ from panotti_daemon.engine.models.store import resolve
 from panotti_daemon.engine.whisper.loading import GpuFailed
 from panotti_daemon.engine.whisper.transcriber import Transcriber
 from panotti_daemon.errors import ModelDamaged
-from panotti_daemon.resources import Resources
+from panotti_daemon.settings.resources import Resources
 
 
 class Shelf:

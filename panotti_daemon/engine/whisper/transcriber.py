@@ -18,7 +18,7 @@ from panotti_daemon.engine.whisper.job import Job
 from panotti_daemon.engine.whisper.loading import load
 from panotti_daemon.errors import ModelUnavailable
 from panotti_daemon.models.transcript.models import Checkpoint, RequestedSettings, Segment, Transcription
-from panotti_daemon.resources import DEFAULT, Resources
+from panotti_daemon.settings.resources import DEFAULT, Resources
 
 _HARDLY_UNDERSTOOD = -0.8
 """Mean log probability. That of tiny.en is -0.25 on clean English, -0.35 on noisy, and -1.0 to -2.9 on German, French,

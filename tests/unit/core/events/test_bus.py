@@ -14,6 +14,7 @@ from panotti_daemon.core.events import persistence, subscriber
 from panotti_daemon.core.events.circuit import Rest
 from panotti_daemon.core.events.handlers import Subscription
 from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
+from panotti_daemon.core.events.runs import Interruption, interrupt
 from panotti_daemon.core.events.subscriber import FAIR_CLAIM
 from panotti_daemon.core.events.types import EventPriority, PluginError, PluginRests
 from panotti_daemon.errors import DatabaseError, PermanentError, Unavailable
@@ -643,6 +644,52 @@ def test_an_attempt_whose_work_is_kept_is_not_counted_after_a_crash_either(path:
         assert [(d.state.value, d.attempts) for d in await s.deliveries()] == [("queued", 0)]
 
     play(path, crashed)
+
+
+@pytest.mark.parametrize("ends", ["unavailable", "stopped"])
+def test_an_attempt_is_given_back_once(path: Path, ends: str) -> None:
+    async def act(s: Scene) -> None:
+        attempts = 0
+
+        async def work(event: Event) -> None:
+            nonlocal attempts
+            attempts += 1
+            if attempts == 1:
+                raise ValueError("nothing was kept")
+            await s.bus.spare_attempt("plugin", event.id)
+            if ends == "unavailable":
+                raise Unavailable("the drive is gone")
+            await asyncio.Event().wait()
+
+        async def spared() -> bool:
+            return (await s.only()).attempts == 1 and attempts == 2
+
+        s.subscribe("plugin", work, retry_seconds=0)
+        await s.publish("a.happened")
+        await eventually(spared)
+        await s.bus.detach("plugin", grace_seconds=0)
+        assert (await s.only()).attempts == 1
+
+    play(path, act)
+
+
+def test_a_handler_that_does_not_obey_brings_no_delivery_back_by_sparing_its_attempt(path: Path) -> None:
+    async def act(s: Scene) -> None:
+        gate = Gate(ignores_cancellation=True)
+        s.subscribe("plugin", gate)
+        (event,) = await s.publish("a.happened", correlation_id="one")
+        await s.until("running")
+        (run,) = s.bus._subscribers["plugin"].runs_of("one")
+        async with s.database.transaction():
+            withdrawing = asyncio.create_task(interrupt([run], Interruption.WITHDRAW))
+            await holds(lambda: s.database._lock._waiters)  # its end is about to be stored
+            sparing = asyncio.create_task(s.bus.spare_attempt("plugin", event.id))
+            await asyncio.sleep(0)
+        await asyncio.gather(withdrawing, sparing)
+        assert await s.states() == ["done"]
+        gate.open()
+
+    play(path, act, obey_seconds=0)
 
 
 def test_silence_counts_again_after_a_pause(path: Path) -> None:
