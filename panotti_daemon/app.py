@@ -177,8 +177,13 @@ class Daemon:
         async def recheck(path: Path) -> None:
             await arrivals.hinted(watcher.settings_for(path), {path})
 
+        async with database.reading() as connection:
+            ever_watched = [Path(row["path"]) async for row in queries().folders_ever_watched(connection)]
+
         def stays_here(path: Path) -> bool:
-            return watcher.settings_for(path).engine == "local"
+            # what waits in a folder that is watched no more may have been kept here by settings that are gone
+            is_left = watcher.folder_of(path) is None and any(map(path.is_relative_to, ever_watched))
+            return is_left or watcher.settings_for(path).engine == "local"
 
         servers = RemoteTranscriber(engine, settings.engine.remote, server_keys)
         transcriber = choice(servers, local, settings.engine.remote, stays_here)
@@ -240,6 +245,7 @@ class Daemon:
         self._tail = Tail(bus)
         retention = Retention(database, clock, settings.events)
 
+        await register.ask_anew(settings.watch, watcher.folder_of)
         await bus.start(crashes.culprits)
         await bus.publish(*(rest_event(name, rest) for name, rest in rests.items()))
         stack.push_async_callback(in_time, plugins.stop, RELEASE_SECONDS)

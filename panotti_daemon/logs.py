@@ -60,9 +60,10 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def conceal(secret: str) -> None:
-    """From now on this text is left out of the log and of messages, whoever says it."""
-    if len(secret) >= SHORTEST_CONCEALED:
-        _concealed.add(secret)
+    """From now on this text is left out of the log and of messages, whoever says it, with or without the space around
+    it."""
+    if len(bare := secret.strip()) >= SHORTEST_CONCEALED:
+        _concealed.add(bare)
 
 
 def without_secrets(text: str) -> str:

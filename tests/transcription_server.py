@@ -164,6 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _full(self, *_: object) -> None:
         self._send({"detail": "25 MB at most"}, 413)
 
+    def _misfit(self, form: Mapping[str, list[str]], file: Mapping[str, Any]) -> None:
+        """As FastAPI has it, which repeats what it was given."""
+        self._send({"detail": [{"loc": ["body", "prompt"], "msg": "Too long", "input": form["prompt"]}]}, 422)
+
     def _rant(self, *_: object) -> None:
         self._send({"error": {"message": "\x1b[31m no" * 1000}}, 422)
 

@@ -63,4 +63,11 @@ def engines(daemon: Panotti) -> list[psutil.Process]:
     """The daemon's engine processes."""
     assert daemon.process
     children = psutil.Process(daemon.process.pid).children()
-    return [child for child in children if "panotti_daemon.engine.worker" in child.cmdline()]
+    return [child for child in children if _is_engine(child)]
+
+
+def _is_engine(process: psutil.Process) -> bool:
+    try:
+        return "panotti_daemon.engine.worker" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False

@@ -33,7 +33,8 @@ class ModelUse(_FromAttributes):
 
     setting: str
     language: str
-    folders: list[PathText] = Field(description="The watched folders that have this setting and language.")
+    translate: bool = Field(False, description="Into English.")
+    folders: list[PathText] = Field(description="The watched folders that have this setting, language and task.")
     model: str | None = Field(description="Null: none can be used, and `why` says what to do.")
     why: str
     warnings: list[str] = []

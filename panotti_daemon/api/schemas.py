@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -12,6 +13,15 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, model_vali
 from panotti_daemon.choices import DeliveryState, FileState, Urgency
 
 
+LONGEST_PATH = 4095
+LONGEST_NAME = 255
+"""Linux counts bytes, other systems characters; they refuse to look for more."""
+
+
+def _length(text: str) -> int:
+    return len(text.encode()) if sys.platform == "linux" else len(text)
+
+
 def _absolute(path: str) -> str:
     if "\0" in path or not os.path.isabs(path):  # noqa: PTH117
         raise ValueError("must be an absolute path")
@@ -19,6 +29,8 @@ def _absolute(path: str) -> str:
         path.encode()
     except UnicodeEncodeError:  # JSON can spell half a character
         raise ValueError("must be valid Unicode") from None
+    if _length(path) > LONGEST_PATH or any(_length(name) > LONGEST_NAME for name in path.split(os.sep)):
+        raise ValueError("is longer than that of any file")
     return os.path.normpath(path)
 
 

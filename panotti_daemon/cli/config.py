@@ -40,5 +40,8 @@ def check() -> None:
     """Say whether the settings can be used. Exit status 1 and one line if they cannot."""
     from panotti_daemon.settings import load
 
-    load(Paths.from_environment())
+    paths = Paths.from_environment()
+    load(paths)
     typer.echo("The settings are fine.")
+    if not paths.config_file.exists():
+        typer.echo(f"There is no {paths.config_file}: what it does not say is as by default.")

@@ -41,7 +41,7 @@ def remove() -> None:
 
 @desktop.command()
 def status(as_json: bool = JSON) -> None:
-    """Show whether file managers offer it, and whether it starts this Panotti."""
+    """Show whether file managers offer it."""
     found = _here().status()
     if as_json:
         print_json(asdict(found))
@@ -52,7 +52,7 @@ def status(as_json: bool = JSON) -> None:
 
 @desktop.command()
 def transcribe(files: list[str] = typer.Argument(..., help="Files from anywhere.")) -> None:
-    """Have the daemon transcribe files before all others, started where it does not run. A notification says so."""
+    """Transcribe files before all others. Starts the daemon where needed."""
     import asyncio
 
     from panotti_daemon.desktop import opened

@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(as_json: bool = JSON) -> None:
-    """List all models, the best first: which are here, and which ones are used and why."""
+    """List all models, the best first, and say which are used and why."""
     inventory = _inventory()
     if as_json:
         print_json(inventory)
@@ -67,7 +67,7 @@ def use(
     name: str = typer.Argument(None, metavar="NAME", help="As `panotti models list` has it, a path, or `auto`."),
     unset: bool = typer.Option(False, "--unset", help="Take the choice back: what config.yaml says holds again."),
 ) -> None:
-    """Choose the model for all folders that name none, above the settings file. Takes effect at once."""
+    """Choose the model for all folders that name none. Takes effect at once."""
     if (name is None) is not unset:
         raise typer.BadParameter("Name a model, or say --unset.")
     try:
@@ -92,7 +92,7 @@ def use(
 def verify(
     name: str = typer.Argument(None, help="One of those that are here; without it, all."), as_json: bool = JSON
 ) -> None:
-    """Read a model's files and compare their checksums with those that were published."""
+    """Compare a model's files with their published checksums."""
     from panotti_daemon.engine.models.checksums import Verdict, Verification
     from panotti_daemon.engine.models.checksums import verify as verify_folder
     from panotti_daemon.engine.models.damage import known_damage, note_damage, note_whole
@@ -178,6 +178,7 @@ def _concerned(meaning: ModelUse, inventory: ModelInventory) -> str:
 
 def _meaning(meaning: ModelUse) -> str:
     spoken = "" if meaning.language == "auto" else f" for the language {meaning.language}"
+    spoken += " to translate" if meaning.translate else ""
     if meaning.model is None:
         return f"{meaning.setting}{spoken}: {meaning.why}."
     return f"{meaning.setting}{spoken} means {meaning.model}: it {meaning.why}."

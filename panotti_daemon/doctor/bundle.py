@@ -32,6 +32,11 @@ HARMLESS_SETTINGS = re.compile(
     r"auto|never|beside|wait|local|flac|opus|debug|info|warning|error|txt|srt|vtt|json|md|[a-z]{2}|[\d:.-]+"
 )
 
+OWN_WORDS = frozenset({"speakers", "split", "tracks", "vocabulary"})
+"""Settings whose keys or values are the user's own words."""
+
+_PATH = re.compile(r"(?<![\w/:])([/~]|[A-Za-z]:\\)[^\s/]")
+"""Where an absolute one begins."""
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _KIND = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Exit|Failed|Interrupt|Unavailable))(?::|$)", re.MULTILINE)
 _CODE = ("panotti_daemon", "site-packages")
@@ -58,14 +63,17 @@ class Redactor:
 
     def finding(self, finding: Finding) -> dict[str, Any]:
         if finding.name in HARMLESS_FINDINGS:
-            return asdict(finding)
+            return {key: LEFT_OUT if _PATH.search(str(value)) else value for key, value in asdict(finding).items()}
         return {"name": finding.name, "ok": finding.ok, "message": LEFT_OUT}
 
     def settings(self, value: Any) -> Any:
         """Keys stay, and what says nothing of anybody."""
         match value:
             case dict():
-                return {self._key_of_settings(str(key)): self.settings(part) for key, part in value.items()}
+                return {
+                    self._key_of_settings(str(key)): LEFT_OUT if key in OWN_WORDS else self.settings(part)
+                    for key, part in value.items()
+                }
             case list():
                 return [self.settings(part) for part in value]
             case bool() | int() | float() | None:

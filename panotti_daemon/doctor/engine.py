@@ -26,6 +26,7 @@ def models(settings: Settings, paths: Paths, now: datetime) -> Iterator[Finding]
     yield Finding("hardware", True, here.description)
     for use in uses(paths.models, settings, here):
         spoken = "" if use.language == "auto" else f" for {use.language!r}"
+        spoken += " to translate" if use.translate else ""
         if use.model:
             yield Finding("model", True, f"{use.model}{spoken}, which {use.why}")
         elif use.setting not in {broken.name for broken, _ in damaged}:

@@ -59,6 +59,6 @@ def port(settings: ApiSettings) -> Finding:
     listener, is_wished = bind(settings)
     listener.close()
     if is_wished:
-        return Finding("port", True, f"{settings.port} is free")
+        return Finding("port", True, f"{settings.port} is free" if settings.port else "any free one, as set")
     what = f"{settings.port} is taken by another program; the daemon will use any free one"
     return Finding("port", True, what, "To have one of your own, set `api.port` to a free number.")

@@ -120,8 +120,7 @@ class Child:
                 if message:
                     self._start_idle_timer()
                 else:
-                    self._kill()
-                    await self._all_ended()
+                    self._kill()  # the next job waits for its end; this one may have to be given up in time
         if isinstance(message, Failed):
             raise _ERRORS[message.error](message.message)
         return message

@@ -166,6 +166,7 @@ class Worker:
             request.settings.model,
             request.models,
             language=request.settings.language,
+            translate=request.settings.task == "translate",
             workers=request.workers,
             on_download=lambda name, fraction: tell(_downloading(name, fraction)),
         )

@@ -7,8 +7,9 @@ folder asks of the engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import structlog
@@ -137,6 +138,17 @@ class Register:
                 count += 1
         return count
 
+    async def ask_anew(self, folders: Iterable[WatchFolder], folder_of: Callable[[Path], WatchFolder | None]) -> None:
+        """What is not transcribed yet gets the settings that its folder has by now: they may be what it waits for. What
+        stands in several folders that differ keeps those that it was registered with."""
+        wishes = {folder.path: requested_settings(folder) for folder in folders}
+        async with self._database.transaction() as transaction:
+            rows = await self._ledger.select(transaction.connection, "files_of_pending_transcripts")
+            for transcript_id, files in groupby(rows, key=lambda row: row.transcript_id or ""):
+                asked = [wishes[folder.path] if (folder := folder_of(file.path)) else None for file in files]
+                if (wish := asked[0]) and all(other == wish for other in asked):
+                    await transcripts.ask_anew(transaction.connection, transcript_id, wish)
+
     def _recording(self, parts: Sequence[Part], folder: WatchFolder, title: str, content: str) -> Recording:
         return Recording(
             id=new_id(),
@@ -207,7 +219,7 @@ def requested_settings(folder: WatchFolder) -> RequestedSettings:
         words=folder.words,
         vocabulary=_terms(folder.vocabulary),
         noise_reduction=folder.noise_reduction,
-        split=folder.split,
+        split=dict(sorted(folder.split.items())),
     )
 
 

@@ -34,7 +34,8 @@ STOP_SECONDS = 5.0
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Panotti]:
     home = tmp_path_factory.mktemp("strangers") / "home"
     home.mkdir()
-    with Panotti(home, {"api": {"cors_origins": [PAGE]}}) as daemon:
+    # the engine that a hostile request may start has gone before the test is over that notices it
+    with Panotti(home, {"api": {"cors_origins": [PAGE]}, "engine": {"idle_seconds": 0.5}}) as daemon:
         yield daemon
 
 

@@ -45,7 +45,7 @@ def test_a_kill_in_the_middle_of_a_long_recording_costs_no_more_than_the_windows
     daemon: Panotti, drop: Path
 ) -> None:
     source = drop / "call.wav"
-    words = librivox_clip(source, times=12).split()
+    words = librivox_clip(source, times=6).split()
     daemon.start()
     job = wait_for_work(daemon, "call")
     wait_until(lambda: kept(daemon) >= 2)
@@ -62,10 +62,10 @@ def test_a_kill_in_the_middle_of_a_long_recording_costs_no_more_than_the_windows
 
 def test_an_engine_that_keeps_crashing_costs_no_attempt_as_long_as_it_gets_on(daemon: Panotti, drop: Path) -> None:
     source = drop / "call.wav"
-    librivox_clip(source, times=16)
+    librivox_clip(source, times=8)
     with daemon:
         before = 0
-        for _ in range(4):  # one more than there are attempts
+        for _ in range(3):  # as many as there are attempts
             before = wait_until(lambda seen=before: found if (found := kept(daemon)) > seen else None)  # type: ignore[misc]
             killed = engines(daemon)
             for process in killed:
@@ -79,7 +79,7 @@ def test_an_engine_that_keeps_crashing_costs_no_attempt_as_long_as_it_gets_on(da
 
 def test_what_is_asked_for_now_takes_over_and_the_other_one_goes_on_after_it(daemon: Panotti, drop: Path) -> None:
     long = drop / "long.wav"
-    librivox_clip(long, times=12)
+    librivox_clip(long, times=6)
     with daemon:
         job = wait_for_work(daemon, "long")
         wait_until(lambda: kept(daemon) >= 1)

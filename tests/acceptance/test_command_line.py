@@ -309,6 +309,8 @@ def test_config_shows_where_it_is_what_holds_and_whether_it_is_right(alone: Pano
     assert facts(alone, "config", "show")["rescan_seconds"] == 77
     assert "rescan_seconds: 77" in said(alone, "config", "show")
     assert said(alone, "config", "check") == "The settings are fine.\n"
+    alone.paths.config_file.unlink()
+    assert f"There is no {alone.paths.config_file}" in said(alone, "config", "check")
 
 
 def findings(daemon: Panotti) -> dict[str, dict[str, Any]]:

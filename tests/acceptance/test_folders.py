@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -16,6 +17,7 @@ import pytest
 from panotti_daemon.models.recording.models import FileState
 from tests.daemon import Panotti, wait_until
 from tests.speech import librivox_sentences
+from tests.watching import memo, watch
 
 
 def test_a_folder_that_went_is_shown_as_missing_and_watched_again_once_it_is_back(
@@ -153,3 +155,25 @@ def _with_inotify(daemon: Panotti, folders: list[Path]) -> set[Path]:
             watches += path.read_text()
     inodes = {int(inode, 16) for inode in re.findall(r"^inotify wd:\S+ ino:(\S+)", watches, re.MULTILINE)}
     return {folder for folder in folders if folder.stat().st_ino in inodes}
+
+
+def test_what_waits_for_settings_to_be_mended_goes_on_with_the_new_ones(
+    panotti: Callable[..., Panotti], tmp_path: Path
+) -> None:
+    cancelled, waiting = tmp_path / "in" / "cancelled.wav", tmp_path / "in" / "waiting.wav"
+    folder = watch(tmp_path / "in", model="tiny.en")
+    with panotti({"watch": [{**folder, "language": "de"}]}) as daemon:
+        memo(waiting)
+        assert "the language is set to 'de'" in daemon.wait_for(waiting, FileState.WAITING).reason
+        daemon.post("/pause", {})
+        memo(cancelled, 1)
+        recording = daemon.wait_for(cancelled, FileState.READY).recording_id
+        daemon.post(f"/recordings/{recording}/cancel")
+        daemon.stop()
+        daemon.configure({"watch": [folder]})
+        daemon.start()
+        daemon.post("/resume")
+        daemon.post(f"/recordings/{recording}/retry")
+        for path in (waiting, cancelled):
+            daemon.wait_for(path, FileState.DONE)
+            assert json.loads((daemon.transcripts / f"{path.stem}.json").read_text())["settings"]["language"] == "auto"

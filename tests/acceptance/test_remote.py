@@ -66,6 +66,27 @@ def test_a_folder_can_be_kept_on_this_machine(panotti: Callable[..., Panotti], t
         assert (daemon.transcripts / "memo.txt").read_text(encoding="utf-8").strip() == TEXT
 
 
+def test_what_waits_in_a_folder_that_is_watched_no_more_is_sent_nowhere(
+    panotti: Callable[..., Panotti], tmp_path: Path
+) -> None:
+    private, other = tmp_path / "private", tmp_path / "other"
+    private.mkdir()
+    other.mkdir()
+    with TranscriptionServer(tmp_path) as server:
+        engine = {"remote": {"servers": [{"url": server.url}]}}
+        watch = [{"path": str(other)}, {"path": str(private), "engine": "local"}]
+        with panotti({"watch": watch, "engine": engine}) as daemon:
+            daemon.post("/pause", {})
+            shutil.copy(SAMPLE, private / "diary.wav")
+            daemon.wait_for(private / "diary.wav", FileState.READY)
+            daemon.stop()
+            daemon.configure({"watch": watch[:1], "engine": engine})
+            daemon.start()
+            daemon.post("/resume")
+            daemon.wait_for(private / "diary.wav", FileState.DONE)
+        assert server.requests == []
+
+
 def test_a_recording_waits_for_a_server_that_is_not_there(panotti: Callable[..., Panotti], tmp_path: Path) -> None:
     with TranscriptionServer(tmp_path) as server:
         """Its port is free from now on."""

@@ -98,13 +98,20 @@ def checked_answer(answer: object) -> list[Event]:
 
 
 def after_failure(
-    delivery: Delivery, error: BaseException, subscription: Subscription, now: datetime, random: Random
+    delivery: Delivery,
+    error: BaseException,
+    subscription: Subscription,
+    now: datetime,
+    random: Random,
+    *,
+    spared: bool = False,
 ) -> Delivery:
-    """The delivery as it goes on after its handler raised."""
+    """The delivery as it goes on after its handler raised. A spared attempt was given back before."""
     reason = describe(error)
     if isinstance(error, Unavailable):
         seconds = min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(delivery.waits, 10))
-        return delivery.refunded().model_copy(
+        unpaid = delivery if spared else delivery.refunded()
+        return unpaid.model_copy(
             update={
                 "state": DeliveryState.WAITING,
                 "waits": delivery.waits + 1,

@@ -33,7 +33,11 @@ class Run:
     """Ends once the outcome is stored."""
     lingers: bool = False
     spared: bool = False
-    """Its attempt costs nothing."""
+    """Its attempt costs nothing, and is given back already."""
+
+    def refunded(self) -> Delivery:
+        """As if this attempt had not been made."""
+        return self.delivery if self.spared else self.delivery.refunded()
 
     def interrupt(self, why: Interruption) -> None:
         if self.interrupted.done():

@@ -152,10 +152,10 @@ class Subscriber:
     async def spare_attempt(self, event_id: str) -> None:
         for run in self._runs.values():
             if run.delivery.event_id == event_id and not run.spared:
-                run.spared = True
-                run.delivery = run.delivery.refunded()
+                run.delivery, run.spared = run.refunded(), True
                 async with self._database.transaction() as transaction:
-                    await self._outbox.change(transaction, run.delivery, run.event)
+                    if self._runs.get(run.delivery.id) is run:  # its outcome may have been stored meanwhile
+                        await self._outbox.change(transaction, run.delivery, run.event)
                 return
 
     def _deadline(self) -> float:
@@ -294,7 +294,7 @@ class Subscriber:
         if error is None:
             return delivery.model_copy(update={"state": DeliveryState.DONE, "error": None}), run.handling.result()
         if why is Interruption.STOP:
-            return delivery.refunded().model_copy(update={"state": DeliveryState.QUEUED}), []
+            return run.refunded().model_copy(update={"state": DeliveryState.QUEUED}), []
         if why is Interruption.SILENCE:
             seconds = self.subscription.silence_seconds
             error = HandlerSilent(f"It gave no sign of life for {seconds:.0f} s, and was ended")
@@ -313,7 +313,7 @@ class Subscriber:
     def _failed(self, run: Run, error: BaseException) -> tuple[Delivery, list[Event]]:
         """What becomes of the delivery, and the news that the plugin rests if that begins with this failure."""
         now = self._clock.now()
-        after = after_failure(run.delivery, error, self.subscription, now, self._random)
+        after = after_failure(run.delivery, error, self.subscription, now, self._random, spared=run.spared)
         if isinstance(error, Unavailable | PermanentError):  # the plugin itself is well
             return after, []
         rests_already = self._circuit.rest is not None

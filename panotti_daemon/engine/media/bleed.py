@@ -5,16 +5,18 @@ Pure: it sees the segments of all tracks, and how loud the tracks are.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import accumulate, groupby
 from statistics import median
 
 import numpy as np
 
 from panotti_daemon.engine.media.audio import SAMPLE_RATE, Samples
-from panotti_daemon.models.transcript.models import Segment
+from panotti_daemon.models.transcript.models import Segment, Word
 
 _STEP = SAMPLE_RATE // 10
 _SILENCE_DB = -100.0
@@ -30,6 +32,9 @@ _FAR_QUIETER_DB = 20.0
 """Nobody speaks so: whatever words it seems to have are what is left of the other side's."""
 _FEW = 0.2
 """Of a listener's segments may seem to be his own: what Whisper hears while the other side pauses."""
+_SHORTEST_CLAUSE = 16
+"""Letters. Of less, neither its words nor its loudness say much."""
+_CLAUSE_ENDS = re.compile(r"(?<=[.,;:!?…])(?=\s)|(?<=[。、，！？])(?=\w)")
 
 
 class Loudness:
@@ -46,38 +51,97 @@ class Loudness:
     def between(self, start: float, end: float) -> float:
         """In dB, 0 at most: the mean of the time from `start` up to `end`, in seconds."""
         first = int(start * SAMPLE_RATE) // _STEP
-        powers = np.concatenate(self._powers)[first : max(first, int(end * SAMPLE_RATE) // _STEP) + 1]
+        if len(self._powers) > 1:
+            self._powers = [np.concatenate(self._powers)]
+        powers = self._powers[0][first : max(first, int(end * SAMPLE_RATE) // _STEP) + 1]
         return 10 * float(np.log10(np.mean(powers) + 1e-10)) if len(powers) else _SILENCE_DB
 
 
 def mark_bleed(segments: Sequence[Segment], loudness: Mapping[str | None, Loudness]) -> tuple[Segment, ...]:
     """The same segments, with `bleed` set where one is a copy of what another track holds. They come in the order of
-    their start.
+    their start. One that holds both, as Whisper hears no difference between voices, is cut between clauses.
 
     `loudness` is that of each track, by label. What two people say at once, they say as loudly as the rest: it is no
     copy. How loudly the tracks were recorded does not matter.
     """
-    neighbours = _Neighbours(segments)
-    alone = [segment for segment in segments if not neighbours.cover(segment)]
+    cut = [_clauses(segment) for segment in segments]
+    clauses = sorted((clause for found in cut for clause in found), key=lambda clause: clause.start)
+    neighbours, whole = _Neighbours(clauses), _Neighbours(segments)
+    alone = [clause for clause in clauses if not neighbours.cover(clause)]
     tracks = {
         label: _Track(
             track,
-            [segment for segment in segments if segment.track == label],
-            [segment for segment in alone if segment.track == label],
+            [clause for clause in clauses if clause.track == label],
+            [clause for clause in alone if clause.track == label],
         )
         for label, track in loudness.items()
     }
     voices = {label: _voice(tracks, label) for label in tracks}
 
-    def is_bleed(segment: Segment) -> bool:
-        above = {label: track.level(segment) - voices[label] for label, track in tracks.items()}
-        here = above.pop(segment.track)
+    def is_copy(clause: Segment, others: _Neighbours) -> bool:
+        above = {label: track.level(clause) - voices[label] for label, track in tracks.items()}
+        here = above.pop(clause.track)
         quieter = max(above.values(), default=here) - here
-        return (quieter >= _QUIETER_DB and _alike(segment.text, neighbours.of(segment)) >= _LEAST_ALIKE) or (
-            quieter >= _FAR_QUIETER_DB and neighbours.cover(segment)
+        return (quieter >= _QUIETER_DB and _alike(clause.text, others.of(clause)) >= _LEAST_ALIKE) or (
+            quieter >= _FAR_QUIETER_DB and neighbours.cover(clause)
         )
 
-    return tuple(segment.model_copy(update={"bleed": True}) if is_bleed(segment) else segment for segment in segments)
+    originals = _Neighbours([clause for clause in clauses if not is_copy(clause, whole)])
+
+    def is_bleed(clause: Segment) -> bool:
+        """Where times are wrong, each side may look like the copy; what is said twice is better than what is lost."""
+        return is_copy(clause, whole) and is_copy(clause, originals)
+
+    def marked(segment: Segment, found: Sequence[Segment]) -> Iterator[Segment]:
+        parts = [(bleed, list(part)) for bleed, part in groupby(found, is_bleed)]
+        for bleed, part in parts:
+            yield (segment if len(parts) == 1 else _joined(part)).model_copy(update={"bleed": bleed})
+
+    result = (part for segment, found in zip(segments, cut, strict=True) for part in marked(segment, found))
+    return tuple(sorted(result, key=lambda segment: (segment.start, segment.end)))
+
+
+def _clauses(segment: Segment) -> list[Segment]:
+    """Its text cut after punctuation; time and words are shared out by letters."""
+    texts = [""]
+    for text in _CLAUSE_ENDS.split(segment.text):
+        if len(_letters(texts[-1])) < _SHORTEST_CLAUSE:
+            texts[-1] += text
+        else:
+            texts.append(text)
+    if len(texts) > 1 and len(_letters(texts[-1])) < _SHORTEST_CLAUSE:
+        texts[-2:] = ["".join(texts[-2:])]
+    ends = list(accumulate(len(_letters(text)) for text in texts))
+    seconds = (segment.end - segment.start) / max(1, ends[-1])
+    words: list[list[Word]] = [[] for _ in texts]
+    letters = 0
+    for word in segment.words:
+        words[min(bisect(ends, letters), len(ends) - 1)].append(word)
+        letters += len(_letters(word.text))
+    return [
+        segment.model_copy(
+            update={
+                "start": segment.start + seconds * first,
+                "end": segment.start + seconds * last,
+                "text": text,
+                "words": tuple(spoken),
+            }
+        )
+        for text, first, last, spoken in zip(texts, (0, *ends[:-1]), ends, words, strict=True)
+    ]
+
+
+def _joined(clauses: Sequence[Segment]) -> Segment:
+    """Neighbours as one segment, which begins and ends with its words."""
+    words = tuple(word for clause in clauses for word in clause.words)
+    return clauses[0].model_copy(
+        update={
+            "start": words[0].start if words else round(clauses[0].start, 3),
+            "end": words[-1].end if words else round(clauses[-1].end, 3),
+            "text": "".join(clause.text for clause in clauses).strip(),
+            "words": words,
+        }
+    )
 
 
 @dataclass(frozen=True)

@@ -101,3 +101,8 @@ def english_only(name: str) -> bool:
     """Of a model that nobody here knows, by its name."""
     known = KNOWN.get(name)
     return known.english_only if known else name.endswith(".en") or "distil" in name
+
+
+def can_translate(name: str) -> bool:
+    """The turbo models are multilingual, but were taught no translation: they write what was said."""
+    return not english_only(name) and "turbo" not in name

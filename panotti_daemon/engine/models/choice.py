@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from panotti_daemon.engine.machine.hardware import Machine
-from panotti_daemon.engine.models.catalog import KNOWN, english_only
+from panotti_daemon.engine.models.catalog import KNOWN, can_translate, english_only
 from panotti_daemon.errors import ModelUnavailable
 
 LEAST_SPEED = 2.0
@@ -20,17 +20,23 @@ class Choice:
     """Ends a sentence that begins with the name."""
 
 
-def choose(names: Sequence[str], language: str, machine: Machine) -> Choice | None:
+def choose(names: Sequence[str], language: str, machine: Machine, *, translate: bool = False) -> Choice | None:
     """Of models named best first. None where there are none.
 
     Raises:
-        ModelUnavailable: none of them knows the language.
+        ModelUnavailable: none of them knows the language, or can translate it into English.
     """
-    fitting, others = _knowing(names, language)
-    if names and not fitting:
+    able = [name for name in names if can_translate(name)] if translate else names
+    if names and not able:
+        raise ModelUnavailable(
+            f"None of the models here can translate ({', '.join(names)}): "
+            "`panotti models pull base` downloads one that can"
+        )
+    fitting, others = _knowing(able, language)
+    if able and not fitting:
         raise ModelUnavailable(
             f"The language is set to {language!r}, and the only models here know English alone "
-            f"({', '.join(names)}): download a multilingual one such as 'base'"
+            f"({', '.join(names)}): `panotti models pull base` downloads a multilingual one"
         )
     if not fitting:
         return None

@@ -71,4 +71,5 @@ def _wanted(settings: Settings, models_dir: Path) -> Iterator[Path]:
     for folder in settings.watch:
         name = settings.engine.model if folder.model == "auto" else folder.model
         with suppress(ModelUnavailable):
-            yield resolve(name, models_dir, language=folder.language, download=False, on=here).path
+            translate = folder.task == "translate"
+            yield resolve(name, models_dir, language=folder.language, translate=translate, download=False, on=here).path

@@ -42,6 +42,8 @@ class Use:
 
     setting: str
     language: str
+    translate: bool
+    """Into English."""
     folders: tuple[Path, ...]
     """Those that are concerned; none: all others."""
     model: str | None
@@ -74,19 +76,19 @@ def take_inventory(paths: Paths, settings: Settings, sources: Sources) -> Invent
 
 
 def uses(models_dir: Path, settings: Settings, on: Machine) -> Iterator[Use]:
-    """One for each setting and language that folders have; first that of those that name no model."""
-    wishes: dict[tuple[str, str], list[Path]] = {}
+    """One for each setting, language and task that folders have; first that of those that name no model."""
+    wishes: dict[tuple[str, str, bool], list[Path]] = {}
     for folder in settings.watch:
         own = folder.model if folder.model != "auto" else settings.engine.model
-        wishes.setdefault((own, folder.language), []).append(folder.path)
-    for (setting, language), folders in wishes.items():
+        wishes.setdefault((own, folder.language, folder.task == "translate"), []).append(folder.path)
+    for (setting, language, translate), folders in wishes.items():
         try:
-            found = resolve(setting, models_dir, language=language, download=False, on=on)
+            found = resolve(setting, models_dir, language=language, translate=translate, download=False, on=on)
         except PanottiError as error:
-            yield Use(setting, language, tuple(folders), None, error.message)
+            yield Use(setting, language, translate, tuple(folders), None, error.message)
         else:
             why = found.why or "is what the settings name"
-            yield Use(setting, language, tuple(folders), found.name, why, found.warnings)
+            yield Use(setting, language, translate, tuple(folders), found.name, why, found.warnings)
 
 
 def _listed(models_dir: Path) -> Iterator[ListedModel]:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from panotti_daemon.engine.machine.hardware import Machine, machine
-from panotti_daemon.engine.models.catalog import ALIASES, KNOWN, english_only
+from panotti_daemon.engine.models.catalog import ALIASES, KNOWN, can_translate, english_only
 from panotti_daemon.engine.models.choice import choose
 from panotti_daemon.engine.models.damage import any_known_damage, known_damage
 from panotti_daemon.engine.models.download import OnDownload, fetch
@@ -60,20 +60,22 @@ def resolve(
     models_dir: Path,
     *,
     language: str = "auto",
+    translate: bool = False,
     download: bool = True,
     on_progress: OnDownload | None = None,
     on: Machine | None = None,
 ) -> ResolvedModel:
     """The model that a setting means: a path, a name, the id of a Hugging Face repository, or `auto`.
 
-    `auto` is the best model on this machine that knows `language` and is not too much for it.
+    `auto` is the best model on this machine that knows `language`, can `translate` it into English where that is
+    asked for, and is not too much for it.
 
     Raises:
         ModelDamaged: it is on this machine, but damaged.
         ModelUnavailable: there is none, or it could not be downloaded.
     """
     if model == "auto":
-        return _best_local(models_dir, language, on or machine()) or _fetched(
+        return _best_local(models_dir, language, translate, on or machine()) or _fetched(
             _TO_DOWNLOAD, models_dir, download, on_progress
         )
     path = Path(model).expanduser()
@@ -86,6 +88,8 @@ def resolve(
             f"The model {found.name} knows English only, and the language is set to {language!r}: "
             "choose a multilingual model such as 'base'"
         )
+    if translate and not can_translate(found.name):
+        raise ModelUnavailable(f"The model {found.name} cannot translate: choose one that can, such as 'base'")
     return found
 
 
@@ -151,23 +155,25 @@ def _has_content(file: Path) -> bool:
     return file.is_file() and file.stat().st_size > 0
 
 
-def _best_local(models_dir: Path, language: str, on: Machine) -> ResolvedModel | None:
+def _best_local(models_dir: Path, language: str, translate: bool, on: Machine) -> ResolvedModel | None:
     models = {found.name: found for found in local_models(models_dir)}
-    choice = choose(list(models), language, on)
+    choice = choose(list(models), language, on, translate=translate)
     if choice is None:
         return None
     chosen = models[choice.name]
     warnings = tuple(
         f"The model {broken.name} is damaged ({damage}), and {choice.name} was used instead: {mending(broken)}"
         for broken, damage in damaged_models(models_dir)
-        if _would_have_been_chosen(broken.name, models, language, on)
+        if _would_have_been_chosen(broken.name, models, language, translate, on)
     )
     return ResolvedModel(chosen.name, chosen.path, chosen.source, choice.why, warnings)
 
 
-def _would_have_been_chosen(name: str, models: Mapping[str, ResolvedModel], language: str, on: Machine) -> bool:
+def _would_have_been_chosen(
+    name: str, models: Mapping[str, ResolvedModel], language: str, translate: bool, on: Machine
+) -> bool:
     names = [known for known in KNOWN if known in models or known == name] + [n for n in models if n not in KNOWN]
-    choice = choose(names, language, on)
+    choice = choose(names, language, on, translate=translate)
     return choice is not None and choice.name == name
 
 

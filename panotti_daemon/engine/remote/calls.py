@@ -105,7 +105,8 @@ class Caller:
         except httpx2.TimeoutException as error:
             raise ServerFailed(f"{server.name} did not answer in time ({_kind(error)})") from None
         except httpx2.ConnectError as error:
-            raise ServerFailed(f"{server.name} cannot be reached ({self._shown(server, error)})") from None
+            why = self._shown(server, error).rpartition("] ")[2]  # without the number of the error
+            raise ServerFailed(f"{server.name} cannot be reached ({why})") from None
         except httpx2.HTTPError as error:
             raise ServerFailed(f"{server.name} broke off ({self._shown(server, error)})") from None
 
@@ -180,15 +181,17 @@ def _addresses(server: Server, url: httpx2.URL) -> list[httpx2.URL]:
 
 
 def _words(body: bytes) -> str:
-    """The message in an answer, where there is one as OpenAI and FastAPI write them."""
+    """The message in an answer, where there is one as OpenAI and FastAPI write them; the rest may be what was sent."""
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
         return body.decode(errors="replace") if len(body) < 1000 else ""
-    for key in ("error", "message", "detail"):
+    for key in ("error", "message", "detail", "msg"):
+        if isinstance(said, list) and said:
+            said = said[0]
         if isinstance(said, dict) and key in said:
             said = said[key]
-    return said if isinstance(said, str) else json.dumps(said)
+    return said if isinstance(said, str) else ""
 
 
 def _retry_after(value: str | None) -> float:

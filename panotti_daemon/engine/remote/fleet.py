@@ -13,8 +13,8 @@ from panotti_daemon.settings.servers import Server
 
 FIRST_REST_SECONDS = 1.0
 LONGEST_REST_SECONDS = 60.0
-PATIENCE_SECONDS = 90.0
-"""When all rest for longer, nobody waits here: the recording's delivery does."""
+PATIENCE_SECONDS = 20.0
+"""When all rest for longer, nobody waits here: the recording's delivery does, and says why."""
 
 
 class ServerFailed(Exception):

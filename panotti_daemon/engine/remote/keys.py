@@ -35,11 +35,15 @@ class ServerKeys:
 
     async def _get(self, name: str) -> str:
         why = ""
+        found = None
         try:
-            if found := await self._secrets.get(OWNER, name):
-                return found
+            found = await self._secrets.get(OWNER, name)
         except KeyringUnavailable as error:
             why = f"{error.message} "
+        if key := (found or "").strip():
+            if not (key.isascii() and key.isprintable()):
+                raise ServerUnavailable(f"The server's key {name} holds a character that no key has: keep it anew")
+            return key
         raise ServerUnavailable(
             f"The server's key {name} is missing. {why}`panotti remote key {name}` keeps it in the keyring, or give it "
             f"to the daemon as {variable(OWNER, name)}"

@@ -69,11 +69,16 @@ class Hearing:
     def transcription(
         self, decoded: Iterable[DecodedWindow], model: str, language: str | None, probability: float
     ) -> Transcription:
-        """Of what became of the windows, once all of them are read."""
+        """Of what became of the windows, once all of them are read. One of an earlier try may have another label than
+        its track has by now."""
         decoded = list(decoded)
         segments = tuple(
             sorted(
-                (segment for window in decoded for segment in window.segments),
+                (
+                    segment.model_copy(update={"track": self._tracks[window.track].label})
+                    for window in decoded
+                    for segment in window.segments
+                ),
                 key=lambda segment: (segment.start, segment.end),
             )
         )

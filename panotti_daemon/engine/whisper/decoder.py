@@ -30,6 +30,8 @@ _BEAMS = 5
 _CONTEXT = WINDOW_SAMPLES + 4 * SAMPLE_RATE
 """Samples that are encoded for a window of any length. With less than 15 s, Whisper falls into loops; with only one
 second of silence behind a full window, words get lost; beyond, the cost grows faster than the length."""
+_VOCABULARY_TIME = 150
+"""The timestamp behind it, 3 s; which one makes little difference."""
 _LATEST_START = 50
 """The first timestamp's limit, 1 s, as in `WhisperModel.transcribe`."""
 _MOST_TOKENS = 200
@@ -80,7 +82,7 @@ class Decoder:
         self._vocabulary = ", ".join(settings.vocabulary) or None
         multilingual = whisper.model.is_multilingual
         self._tokenizer = Tokenizer(whisper.hf_tokenizer, multilingual, task=settings.task, language=language)
-        self._prompt: list[int] = whisper.get_prompt(self._tokenizer, [], hotwords=self._vocabulary)
+        self._prompt = self._before_a_window()
         self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
 
     def decode(self, windows: Sequence[Samples]) -> list[Decoded]:
@@ -100,6 +102,16 @@ class Decoder:
             self._checked(samples, result, encoded[number : number + 1])
             for number, (samples, result) in enumerate(zip(windows, results, strict=True))
         ]
+
+    def _before_a_window(self) -> list[int]:
+        """The vocabulary as something that was said, between two times. Behind text without any, Whisper hardly sets
+        one itself, and a window becomes a single piece."""
+        said: list[int] = []
+        if self._vocabulary:
+            begin = self._tokenizer.timestamp_begin
+            words = self._tokenizer.encode(f" {self._vocabulary}")[: self._whisper.max_length // 2 - 3]
+            said = [begin, *words, begin + _VOCABULARY_TIME]
+        return list(self._whisper.get_prompt(self._tokenizer, said))
 
     def _encoded(self, samples: Samples) -> Samples:
         """One window at a time: attention over several at once outgrows a core's cache, and takes a third longer."""

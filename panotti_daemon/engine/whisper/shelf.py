@@ -23,12 +23,19 @@ class Shelf:
         self._kept: Transcriber | None = None
 
     def take(
-        self, setting: str, models_dir: Path, *, language: str, workers: Workers, on_download: OnDownload
+        self,
+        setting: str,
+        models_dir: Path,
+        *,
+        language: str,
+        translate: bool = False,
+        workers: Workers,
+        on_download: OnDownload,
     ) -> Transcriber:
         """The model that a setting means, ready to transcribe. Raises ModelUnavailable."""
         while True:
             on = machine(self._resources)
-            model = resolve(setting, models_dir, language=language, on_progress=on_download, on=on)
+            model = resolve(setting, models_dir, language=language, translate=translate, on_progress=on_download, on=on)
             note_use(model, models_dir)
             count = on.workers_for(KNOWN.get(model.name)) if workers == "auto" else workers
             if self._kept and (self._kept.model, self._kept.workers) == (model, count):

@@ -54,10 +54,7 @@ class Transcriber:
         if settings.language != "auto" and settings.language not in self._whisper.supported_languages:
             raise ModelUnavailable(f"The model {self.model.name} does not know the language {settings.language!r}")
         if settings.task == "translate" and not self._whisper.model.is_multilingual:
-            raise ModelUnavailable(
-                f"The model {self.model.name} knows English only, and cannot translate: choose a multilingual model "
-                "such as 'base'"
-            )
+            raise ModelUnavailable(f"The model {self.model.name} cannot translate: choose one that can, such as 'base'")
         warnings = list(self.model.warnings)
         tracks = worth_hearing(tracks, warnings.append)
         lengths = [audio.probe(track.path).duration for track in tracks]

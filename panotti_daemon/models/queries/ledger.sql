@@ -63,6 +63,10 @@ ORDER BY path;
 SELECT * FROM ledger
 WHERE transcript_id = :transcript_id AND state NOT IN ('duplicate', 'growing', 'ignored') ORDER BY path;
 
+-- name: files_of_pending_transcripts
+SELECT ledger.* FROM ledger JOIN transcripts ON transcripts.id = ledger.transcript_id
+WHERE transcripts.status = 'pending' ORDER BY ledger.transcript_id;
+
 -- name: files_of_recording
 SELECT * FROM ledger WHERE recording_id = :recording_id ORDER BY state = 'duplicate', path;
 
@@ -99,6 +103,9 @@ SELECT * FROM ledger WHERE state = 'failed' OR (state = 'waiting' AND transcript
 
 -- name: folder_by_path^
 SELECT * FROM folders WHERE path = :path;
+
+-- name: folders_ever_watched
+SELECT path FROM folders;
 
 -- name: insert_folder!
 INSERT INTO folders (path, first_scanned_at, backlog) VALUES (:path, :now, :backlog);

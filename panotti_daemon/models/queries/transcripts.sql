@@ -19,6 +19,10 @@ WHERE transcripts.recording_id = :recording_id ORDER BY transcripts.status = 'pe
 -- name: finish_transcript!
 UPDATE transcripts SET status = :status, created_at = :created_at, result = :result WHERE id = :id;
 
+-- name: ask_anew!
+-- What is made already is left as it is, and so is what would become a second of its kind.
+UPDATE OR IGNORE transcripts SET settings = :settings WHERE id = :id AND status = 'pending' AND settings <> :settings;
+
 -- name: delete_pending_transcripts!
 DELETE FROM transcripts WHERE recording_id = :recording_id AND status = 'pending';
 

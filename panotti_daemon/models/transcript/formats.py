@@ -106,7 +106,7 @@ class Document(Frozen):
     language: str = Field(description="Code of the language that was spoken.")
     language_probability: float = Field(description="How sure the model was of it, from 0 to 1; 0: it did not say.")
     duration: float = Field(description="Seconds of the longest track.")
-    speech_seconds: float = Field(description="Seconds in which somebody speaks.")
+    speech_seconds: float = Field(description="Seconds of speech, those of all tracks together.")
     coverage: Coverage = Field(Coverage(), description="How much of that became text, and how well that went.")
     incomplete: bool = Field(description="True: the file held less than its header promised.")
     created_at: AwareDatetime = Field(description="When it was transcribed, in UTC, to the second.")

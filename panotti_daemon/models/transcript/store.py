@@ -6,8 +6,9 @@ import json
 from datetime import datetime
 from typing import Any
 
+import structlog
 from aiosqlite import Connection
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from panotti_daemon.clock import Clock
 from panotti_daemon.errors import PermanentError
@@ -23,6 +24,8 @@ from panotti_daemon.models.transcript.models import (
     Word,
 )
 
+log = structlog.get_logger(__name__)
+
 _WORDS: TypeAdapter[tuple[Word, ...]] = TypeAdapter(tuple[Word, ...])
 
 
@@ -34,6 +37,13 @@ async def get_or_create(
     created = await queries().insert_transcript(connection, id=new_id(), now=stamp(now), **identity)
     row = await queries().transcript_by_settings(connection, **identity)
     return str(row["id"]), bool(created)
+
+
+async def ask_anew(connection: Connection, transcript_id: str, settings: RequestedSettings) -> None:
+    """Has a pending one made in another way; what was decoded in the old way is of no use."""
+    asked = settings.model_dump_json(exclude_defaults=True)
+    if await queries().ask_anew(connection, id=transcript_id, settings=asked):
+        await queries().delete_checkpoints(connection, transcript_id=transcript_id)
 
 
 async def get(connection: Connection, transcript_id: str) -> Transcript:
@@ -108,9 +118,16 @@ class TranscriptStore:
             return await get(transaction.connection, transcript_id)
 
     async def checkpoints(self, transcript_id: str) -> list[Checkpoint]:
+        """What cannot be read is decoded again."""
         async with self._database.reading() as connection:
-            rows = queries().checkpoints_of_transcript(connection, transcript_id=transcript_id)
-            return [Checkpoint.model_validate_json(row["data"]) async for row in rows]
+            rows = [row async for row in queries().checkpoints_of_transcript(connection, transcript_id=transcript_id)]
+        found = []
+        for row in rows:
+            try:
+                found.append(Checkpoint.model_validate_json(row["data"]))
+            except ValidationError:
+                log.warning("a checkpoint cannot be read", transcript_id=transcript_id)
+        return found
 
     async def keep(self, transcript_id: str, checkpoint: Checkpoint) -> None:
         async with self._database.transaction() as transaction:

@@ -12,7 +12,7 @@ from panotti_daemon.doctor.finding import Finding
 from panotti_daemon.errors import PanottiError
 from panotti_daemon.paths import Paths
 
-PRIVATE = ["hunter2", "Zoë", "the merger", "Interview with Ann", "/home/ann"]
+PRIVATE = ["hunter2", "Zoë", "the merger", "Interview with Ann", "/home/ann", "jo\n"]
 
 
 @pytest.fixture
@@ -28,7 +28,10 @@ def log_line(**entry: object) -> str:
 
 def test_a_bundle_holds_nothing_of_what_was_planted(paths: Paths, tmp_path: Path) -> None:
     settings = {
-        "watch": [{"path": "/home/ann/Interview with Ann", "language": "de", "formats": ["txt"], "model": "Zoë's"}],
+        "watch": [
+            {"path": "/home/ann/Interview with Ann", "language": "de", "formats": ["txt"], "model": "Zoë's"},
+            {"split": {"Zoë": "channel 1"}, "speakers": {"Zoë": "jo"}, "vocabulary": ["jo"], "tracks": {"Zoë": "z_*"}},
+        ],
         "plugins": {"uploader": {"config": {"password": "hunter2", "folders": {"/home/ann": {"days": 3}}}}},
     }
     paths.config_file.write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
@@ -44,6 +47,7 @@ def test_a_bundle_holds_nothing_of_what_was_planted(paths: Paths, tmp_path: Path
     findings = [
         Finding("daemon", False, "Interview with Ann failed", "See /home/ann"),
         Finding("tray", True, "there is a place for the icon"),
+        Finding("engine", False, "There is no complete model in /home/ann", "Look into /home/ann/panotti.log"),
     ]
     pack(tmp_path / "report.zip", findings, paths)
     with zipfile.ZipFile(tmp_path / "report.zip") as bundle:

@@ -60,3 +60,4 @@ def test_a_port_that_is_taken_is_named_and_no_obstacle() -> None:
     assert f"{port} is taken" in found.message
     assert found.remedy
     assert machine.port(ApiSettings(port=port)).message == f"{port} is free"
+    assert machine.port(ApiSettings(port=0)).message == "any free one, as set"

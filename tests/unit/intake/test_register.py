@@ -10,8 +10,10 @@ from panotti_daemon.core.events.types import (
     TranscriptionData,
     TranscriptionMetadata,
 )
+from panotti_daemon.intake.register import requested_settings
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import FileState
+from panotti_daemon.settings import WatchFolder
 from tests.unit.core.events.scene import NOW
 from tests.unit.intake.desk import Desk, play
 
@@ -111,5 +113,31 @@ def test_whoever_still_holds_what_a_revision_took_the_place_of_gets_outputs_of_i
         (known,) = (await desk.events("recording.known"))[told:]
         assert (known.correlation_id, Path(known.data["path"]).name) == (first, "copy.wav")
         assert first != second
+
+    play(tmp_path, act)
+
+
+def test_the_order_in_which_tracks_are_written_down_asks_for_nothing_else() -> None:
+    one, other = {"left": "channel 1", "right": "channel 2"}, {"right": "channel 2", "left": "channel 1"}
+    asked = [requested_settings(WatchFolder(path=Path("/in"), split=split)) for split in (one, other)]
+    assert asked[0].model_dump_json() == asked[1].model_dump_json()
+
+
+def test_what_is_pending_follows_the_settings_of_its_folder_unless_another_folder_counts_on_it(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        german = desk.folder.model_copy(update={"language": "de"})
+        other = desk.folder.model_copy(update={"path": tmp_path / "other"})
+        await desk.came("shared.wav", b"one")
+        await desk.came("copy.wav", b"one")
+        await desk.came("alone.wav", b"two")
+
+        def folder_of(path: Path) -> WatchFolder:
+            return other if path.name == "copy.wav" else german
+
+        async def language(name: str) -> str:
+            return (await desk.store.get((await desk.row(name)).transcript_id or "")).settings.language
+
+        await desk.register.ask_anew([german, other], folder_of)
+        assert (await language("shared.wav"), await language("alone.wav")) == ("auto", "de")
 
     play(tmp_path, act)

@@ -686,8 +686,8 @@ def test_a_handler_that_does_not_obey_brings_no_delivery_back_by_sparing_its_att
             sparing = asyncio.create_task(s.bus.spare_attempt("plugin", event.id))
             await asyncio.sleep(0)
         await asyncio.gather(withdrawing, sparing)
-        assert await s.states() == ["done"]
         gate.open()
+        assert await s.states() == ["done"]
 
     play(path, act, obey_seconds=0)
 

@@ -8,7 +8,7 @@ import pytest
 
 from panotti_daemon.engine.media.audio import BLOCK_SAMPLES, SAMPLE_RATE
 from panotti_daemon.engine.media.bleed import Loudness, mark_bleed
-from panotti_daemon.models.transcript.models import Segment
+from panotti_daemon.models.transcript.models import Segment, Word
 
 MIC, SYSTEM = "microphone", "system"
 SECONDS = 40
@@ -106,6 +106,30 @@ def test_bleed_in_both_directions_is_found() -> None:
         {2: -46, 8: -21, 14: -20, 20: -45},
     )
     assert found == [(SYSTEM, OWN[0]), (MIC, OTHER[0]), (MIC, OTHER[1]), (SYSTEM, OWN[1])]
+
+
+def test_of_a_segment_that_holds_both_sides_only_the_copy_is_marked() -> None:
+    both = said(MIC, 8, f"{OTHER[0]} {OWN[1]}")
+    spoken = both.text.split()
+    words = tuple(
+        Word(start=8 + number / 4, end=8.2 + number / 4, text=f" {word}", probability=1)
+        for number, word in enumerate(spoken)
+    )
+    segments = [said(MIC, 2, OWN[0]), said(SYSTEM, 8, OTHER[0]), both.model_copy(update={"end": 14.0, "words": words})]
+    mic, system = loudness({2: -20, 8: -42, 11: -20}), loudness({8: -20})
+
+    copy, own = [segment for segment in mark_bleed(segments, {MIC: mic, SYSTEM: system}) if segment.words]
+
+    assert [(copy.text, copy.bleed), (own.text, own.bleed)] == [(OTHER[0], True), (OWN[1], False)]
+    assert copy.words + own.words == words
+    for part in (copy, own):
+        assert "".join(word.text for word in part.words).strip() == part.text
+        assert (part.start, part.end) == (part.words[0].start, part.words[-1].end)
+
+
+def test_what_looks_like_a_copy_on_both_tracks_is_lost_on_neither() -> None:
+    both = [said(SYSTEM, 20, OWN[1]), said(MIC, 23.5, OWN[1])]
+    assert bleeding([*CALL[:3], *both], {2: -20, 20: -20, 23: -42}, {8: -20, 14: -21, 20: -42, 23: -20}) == []
 
 
 def test_a_recording_of_one_track_has_no_bleed() -> None:

@@ -71,6 +71,14 @@ def test_languages_are_minded() -> None:
     assert choose([], "de", LAPTOP) is None
 
 
+def test_one_that_was_taught_no_translation_is_not_asked_for_any() -> None:
+    best = choose(["large-v3-turbo", "small", "tiny.en"], "auto", DESKTOP, translate=True)
+    assert best
+    assert best.name == "small"
+    with pytest.raises(ModelUnavailable, match=r"can translate \(large-v3-turbo, tiny.en\): `panotti models pull"):
+        choose(["large-v3-turbo", "tiny.en"], "de", DESKTOP, translate=True)
+
+
 def test_a_model_that_nobody_knows_is_taken_for_a_suitable_one() -> None:
     assert chosen(["my-own"], OLD) == "my-own"
     assert chosen(["base", "my-own"], OLD) == "base"

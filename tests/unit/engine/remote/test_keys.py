@@ -20,6 +20,7 @@ from tests.keyrings import FILE, FileKeyring, no_keyring
 
 KEY = "correct-horse-battery"
 TWO = RemoteSettings(servers=(Server(url="http://one.lan", key="gpu"), Server(url="http://two.lan", key="office")))
+ONE = RemoteSettings(servers=TWO.servers[:1])
 NONE = RemoteSettings(servers=(Server(url="http://one.lan"),))
 
 
@@ -47,6 +48,19 @@ def test_keys_come_from_the_keyring_and_the_environment() -> None:
             await keys.all()
 
     asyncio.run(main())
+
+
+def test_the_space_around_a_key_is_no_part_of_it() -> None:
+    keys = ServerKeys(TWO, Secrets({f"PANOTTI_SECRET__ENGINE__{name}": f" {KEY}\n" for name in ("GPU", "OFFICE")}))
+    assert asyncio.run(keys.all()) == {"gpu": KEY, "office": KEY}
+
+
+@pytest.mark.parametrize("odd", ["first\nsecond", "sch\N{LATIN SMALL LETTER O WITH DIAERESIS}n", "\x01"])
+def test_a_key_that_no_request_can_carry_is_said_without_it(odd: str) -> None:
+    keys = ServerKeys(ONE, Secrets({"PANOTTI_SECRET__ENGINE__GPU": f"{KEY}{odd}x"}))
+    with pytest.raises(ServerUnavailable, match="key gpu holds a character that no key has") as caught:
+        asyncio.run(keys.all())
+    assert KEY not in caught.value.message
 
 
 def test_servers_without_a_key_ask_no_keyring() -> None:

@@ -88,6 +88,15 @@ def test_segments_of_all_tracks_come_in_their_order_and_windows_are_counted() ->
     }
 
 
+def test_a_window_that_was_decoded_before_a_track_got_another_name_has_the_new_one() -> None:
+    heard = hearing(*(tracks := [Track(path=SAMPLE, label="host"), Track(path=SAMPLE, label="guest")]))
+    for track in tracks:
+        assert list(heard.windows(track))
+    windows = [decoded(0, (0.0, 1.0, "Hello.", "microphone")), decoded(1, (2.0, 3.0, "Yes?", "system"))]
+    result = heard.transcription(windows, "tiny.en", "en", 1.0)
+    assert [(segment.track, segment.text) for segment in result.segments] == [("host", "Hello."), ("guest", "Yes?")]
+
+
 def test_reading_ends_with_the_job() -> None:
     gate = Gate()
     gate.end()

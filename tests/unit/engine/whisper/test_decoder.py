@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from faster_whisper import WhisperModel
 
 from panotti_daemon.engine.media.audio import SAMPLE_RATE, Samples, decode
 from panotti_daemon.engine.models.store import resolve
@@ -15,9 +16,13 @@ from tests.speech import SAMPLE, SAMPLE_TEXT, word_error_rate
 
 
 @pytest.fixture(scope="module")
-def decoder(tmp_path_factory: pytest.TempPathFactory) -> Decoder:
-    model = resolve("tiny.en", tmp_path_factory.mktemp("models"), download=False)
-    return Decoder(load(model, workers=1), "en", RequestedSettings())
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> WhisperModel:
+    return load(resolve("tiny.en", tmp_path_factory.mktemp("models"), download=False), workers=1)
+
+
+@pytest.fixture(scope="module")
+def decoder(whisper: WhisperModel) -> Decoder:
+    return Decoder(whisper, "en", RequestedSettings())
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +81,15 @@ def test_pieces_lie_in_their_window_one_after_another(decoder: Decoder, speech: 
     assert len(decoded.pieces) >= 4
     assert times == sorted(times)
     assert times[-1] <= len(speech) / SAMPLE_RATE
+
+
+def test_a_vocabulary_costs_a_window_neither_its_times_nor_its_text(
+    whisper: WhisperModel, decoder: Decoder, speech: Samples
+) -> None:
+    told = Decoder(whisper, "en", RequestedSettings(vocabulary=("Szymborska", "Panotti")))
+    (without,), (decoded,) = decoder.decode([speech]), told.decode([speech])
+    assert len(decoded.pieces) == len(without.pieces) >= 4
+    assert word_error_rate(SAMPLE_TEXT, " ".join(piece.text for piece in decoded.pieces)) <= 0.05
 
 
 def test_a_window_whose_first_text_looks_wrong_is_decoded_again(decoder: Decoder) -> None:

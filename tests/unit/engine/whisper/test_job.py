@@ -170,7 +170,7 @@ def test_an_english_only_model_says_when_it_hardly_understands(transcriber: Tran
 
 
 def test_an_english_only_model_says_that_it_cannot_translate(transcriber: Transcriber) -> None:
-    with pytest.raises(ModelUnavailable, match="cannot translate: choose a multilingual model"):
+    with pytest.raises(ModelUnavailable, match="cannot translate: choose one that can"):
         run(transcriber, SAMPLE, RequestedSettings(task="translate"))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from panotti_daemon.models.database import HERE, Database
+from panotti_daemon.models.database import HERE, Database, queries
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.transcript import store as transcripts
 from panotti_daemon.models.transcript.models import (
@@ -116,6 +116,41 @@ def test_what_is_decoded_is_kept_until_the_transcript_is_done(path: Path) -> Non
         assert await store.checkpoints(transcript_id) == []
         await store.keep(transcript_id, checkpoint(SAID))  # of a run that was overtaken
         assert await store.checkpoints(transcript_id) == []
+
+    play(path, act)
+
+
+def test_only_what_is_pending_can_be_asked_for_anew_and_then_nothing_of_the_old_way_is_kept(path: Path) -> None:
+    async def act(database: Database, store: TranscriptStore) -> None:
+        plain, german, english = [
+            RequestedSettings(),
+            RequestedSettings(language="de"),
+            RequestedSettings(language="en"),
+        ]
+        (done, _), (pending, _), (other, _) = [await ask(database, each) for each in (plain, german, english)]
+        await store.store(done, transcription("Hello Ann."))
+        for transcript_id, wish in [(done, RequestedSettings(words=True)), (pending, german), (pending, english)]:
+            await store.keep(pending, checkpoint(SAID))
+            async with database.transaction() as transaction:
+                await transcripts.ask_anew(transaction.connection, transcript_id, wish)
+        assert [(await store.get(each)).settings for each in (done, pending, other)] == [plain, german, english]
+        assert len(await store.checkpoints(pending)) == 3
+        async with database.transaction() as transaction:
+            await transcripts.ask_anew(transaction.connection, pending, RequestedSettings(words=True))
+        assert (await store.get(pending)).settings == RequestedSettings(words=True)
+        assert await store.checkpoints(pending) == []
+
+    play(path, act)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_decoded_again(path: Path) -> None:
+    async def act(database: Database, store: TranscriptStore) -> None:
+        transcript_id, _ = await ask(database, RequestedSettings())
+        await store.keep(transcript_id, checkpoint(SAID))
+        async with database.transaction() as transaction:
+            for damaged in ("{", '{"model": "tiny.en"}'):
+                await queries().insert_checkpoint(transaction.connection, transcript_id=transcript_id, data=damaged)
+        assert await store.checkpoints(transcript_id) == [checkpoint(SAID)]
 
     play(path, act)
 
