@@ -6,12 +6,12 @@ import os
 import sys
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, model_validator
 
 from panotti_daemon.choices import DeliveryState, FileState, Urgency
-
 
 LONGEST_PATH = 4095
 LONGEST_NAME = 255
@@ -29,7 +29,7 @@ def _absolute(path: str) -> str:
         path.encode()
     except UnicodeEncodeError:  # JSON can spell half a character
         raise ValueError("must be valid Unicode") from None
-    if _length(path) > LONGEST_PATH or any(_length(name) > LONGEST_NAME for name in path.split(os.sep)):
+    if _length(path) > LONGEST_PATH or any(_length(name) > LONGEST_NAME for name in Path(path).parts):
         raise ValueError("is longer than that of any file")
     return os.path.normpath(path)
 
