@@ -46,7 +46,7 @@ def processes(daemon: Panotti) -> list[psutil.Process]:
 
 def begin(daemon: Panotti, drop: Path) -> Path:
     """Has a recording in the middle of its transcription."""
-    librivox_clip(drop / "call.wav", times=2)
+    librivox_clip(drop / "call.wav", times=4)
     wait_for_work(daemon, "call")
     return drop / "call.wav"
 
@@ -95,10 +95,11 @@ def test_a_clock_that_is_set_in_the_middle_of_a_job_changes_nothing(
 ) -> None:
     offset = tmp_path / "offset"
     offset.write_text("+0d")
+    daemon.configure({"watch": [watch(drop, settle_seconds=3)]})  # time to set the clock while a file settles
     daemon.environment |= {
         "LD_PRELOAD": str(FAKETIME),
         "FAKETIME_TIMESTAMP_FILE": str(offset),
-        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",
     }
