@@ -6,8 +6,8 @@ a daemon to come back makes a new client.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self, TypeVar
@@ -82,10 +82,12 @@ class Client:
     async def status(self) -> Status:
         return _parse(Status, await self._get("/status"))
 
-    async def statuses(self) -> AsyncIterator[Status]:
-        """The status now and then whenever it changes, until the daemon ends the stream."""
-        async with self._send("GET", "/events", seconds=STREAM_READ_SECONDS) as response:
-            async for event in server_sent_events(response.chunks):
+    async def statuses(self) -> AsyncGenerator[Status, None]:
+        """The status now and then whenever it changes, until the daemon ends the stream. Who leaves it before closes
+        it: `async with aclosing(...)`."""
+        sending = self._send("GET", "/events", seconds=STREAM_READ_SECONDS)
+        async with sending as response, aclosing(server_sent_events(response.chunks)) as events:
+            async for event in events:
                 if event.name == "status":
                     yield _parse(Status, event.data.encode())
 
@@ -155,11 +157,12 @@ class Client:
 
     async def passing(
         self, name: str | None = None, *, data: bool = False
-    ) -> AsyncIterator[PassingMessage | MissedMessages]:
+    ) -> AsyncGenerator[PassingMessage | MissedMessages, None]:
         """What passes from now on, until the daemon ends the stream."""
         query = {"data": str(data).lower(), **({"name": name} if name else {})}
-        async with self._send("GET", "/journal/stream", query, seconds=STREAM_READ_SECONDS) as response:
-            async for event in server_sent_events(response.chunks):
+        sending = self._send("GET", "/journal/stream", query, seconds=STREAM_READ_SECONDS)
+        async with sending as response, aclosing(server_sent_events(response.chunks)) as events:
+            async for event in events:
                 if event.name == "missed":
                     yield _parse(MissedMessages, event.data.encode())
                 else:
@@ -287,26 +290,27 @@ class ServerSentEvent:
     data: str
 
 
-async def server_sent_events(chunks: AsyncIterable[bytes]) -> AsyncIterator[ServerSentEvent]:
+async def server_sent_events(chunks: AsyncIterable[bytes]) -> AsyncGenerator[ServerSentEvent, None]:
     """Parses an event stream, without ids and retry times, which Panotti does not send.
 
     Lines are cut as bytes: `splitlines` would also cut at the U+2028 that a file name may hold.
     """
     name, data = "message", list[str]()
-    async for line in _lines(chunks):
-        field, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if not line:
-            if data:
-                yield ServerSentEvent(name, "\n".join(data))
-            name, data = "message", []
-        elif field == "event":
-            name = value
-        elif field == "data":
-            data.append(value)
+    async with aclosing(_lines(chunks)) as lines:
+        async for line in lines:
+            field, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if not line:
+                if data:
+                    yield ServerSentEvent(name, "\n".join(data))
+                name, data = "message", []
+            elif field == "event":
+                name = value
+            elif field == "data":
+                data.append(value)
 
 
-async def _lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[str]:
+async def _lines(chunks: AsyncIterable[bytes]) -> AsyncGenerator[str, None]:
     rest = b""
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")

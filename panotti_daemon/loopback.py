@@ -7,8 +7,8 @@ cookies, pools and encryption, none of which the loopback interface has a use fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -28,7 +28,7 @@ class BrokenOff(Exception):
 @dataclass(frozen=True)
 class Response:
     status: int
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncGenerator[bytes, None]
 
     @property
     def is_success(self) -> bool:
@@ -60,7 +60,10 @@ async def request(
         exchange = _Exchange(reader, writer, read_seconds)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
         about = {"Host": parts.netloc, "Connection": "close", "Content-Length": str(len(content)), **headers}
-        yield await exchange.answer_to(h11.Request(method=method, target=target, headers=[*about.items()]), content)
+        wish = h11.Request(method=method, target=target, headers=[*about.items()])
+        response = await exchange.answer_to(wish, content)
+        async with aclosing(response.chunks):
+            yield response
     finally:
         writer.close()
         with suppress(OSError):
@@ -83,7 +86,7 @@ class _Exchange:
             pass
         return Response(event.status_code, self._chunks())
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
         while isinstance(event := await self._next_event(), h11.Data):
             yield bytes(event.data)
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import aclosing
 from pathlib import Path
 
 from rich.console import Console
@@ -72,15 +73,16 @@ async def connect(paths: Paths, daemon: subprocess.Popen[bytes]) -> Client:
 async def follow(client: Client, dropped: Path) -> FileState:
     """Shows a bar until the file has come to its end."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("waiting until the file is whole", total=1.0)
-        async for status in client.statuses():
-            for job in status.jobs:
-                bar.update(task, description=f"transcribing {job.title}", completed=job.fraction)
-            entry = await client.explain(str(dropped))
-            if entry.recording_id and entry.state in ENDED:
-                bar.update(task, description=entry.state.value, completed=1.0)
-                return entry.state
+    async with aclosing(client.statuses()) as statuses:
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("waiting until the file is whole", total=1.0)
+            async for status in statuses:
+                for job in status.jobs:
+                    bar.update(task, description=f"transcribing {job.title}", completed=job.fraction)
+                entry = await client.explain(str(dropped))
+                if entry.recording_id and entry.state in ENDED:
+                    bar.update(task, description=entry.state.value, completed=1.0)
+                    return entry.state
     return FileState.FAILED
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,8 +59,8 @@ async def transcribe(paths: Paths, files: Sequence[str]) -> Opened:
     opened = Opened()
     waiting = [file for file in files if await _is_accepted(daemon, file, opened)]
     with suppress(TimeoutError):
-        async with asyncio.timeout(KNOWN_SECONDS):
-            async for _ in daemon.statuses():
+        async with asyncio.timeout(KNOWN_SECONDS), aclosing(daemon.statuses()) as statuses:
+            async for _ in statuses:
                 waiting = [file for file in waiting if not await _is_known(daemon, file, opened)]
                 if not waiting:
                     break

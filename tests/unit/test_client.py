@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import TypeVar
 
@@ -128,6 +130,22 @@ def test_a_wrong_token_is_a_failed_request(paths: Paths) -> None:
     with ScriptedDaemon(paths), pytest.raises(RequestFailed) as caught:
         asyncio.run(ask())
     assert caught.value.status == 401
+
+
+def test_a_stream_that_is_left_before_its_end_leaves_nothing_open(paths: Paths) -> None:
+    complaints: list[str] = []
+
+    async def look_once() -> str:
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: complaints.append(about["message"]))
+        async with aclosing(Client.from_paths(paths).statuses()) as statuses:
+            async for shown in statuses:
+                return shown.summary
+        return "nothing"
+
+    with ScriptedDaemon(paths, status(summary="one")):
+        assert asyncio.run(look_once()) == "one"
+    gc.collect()
+    assert complaints == []
 
 
 def test_statuses_come_as_they_change_until_the_daemon_ends(paths: Paths) -> None:
