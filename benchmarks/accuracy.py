@@ -6,7 +6,8 @@ python -m benchmarks.accuracy [--model NAME]...
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import jiwer
 
@@ -30,24 +31,23 @@ def main(names: Sequence[str]) -> None:
 
 
 def _english(model: str, contenders: Sequence[Contender], notes: Notes) -> None:
-    rows = [
-        {"speech": clip.name, "contender": who.name, **_errors(clip, who.hear(clip.path, "en"))}
-        for clip in (corpus.clean(), corpus.noisy(), corpus.gappy())
-        for who in contenders
-    ]
-    show(f"Accuracy: {model}", rows, notes)
+    clips = [corpus.clean(), corpus.noisy(), corpus.gappy()]
+    heard = {who.name: [who.hear(clip.path, "en") for clip in clips] for who in contenders}
+    show(f"Accuracy: {model}", _compared("speech", clips, heard), notes)
 
 
 def _foreign(model: str, contenders: Sequence[Contender], notes: Notes) -> None:
-    """Once with the language given, once with the language to be found."""
-    rows = [
-        {"language": language, "contender": who.name, **_errors(clip, who.hear(clip.path, language))}
-        | {"found": (found := who.hear(clip.path, None)).language, "word error rate % if not given": _rate(clip, found)}
-        for language in LANGUAGES
-        for clip in (corpus.foreign(language),)
-        for who in contenders
-    ]
-    show(f"Accuracy in other languages: {model}", rows, notes)
+    clips = [corpus.foreign(language) for language in LANGUAGES]
+    heard = {who.name: [_unaided(who, clip) for clip in clips] for who in contenders}
+    found = {name: " ".join(one.language for one in heard_by) for name, heard_by in heard.items()}
+    rows = _compared("language", clips, heard)
+    show(f"Accuracy in other languages: {model}", rows, {**notes, "languages found": found})
+
+
+def _unaided(who: Contender, clip: Clip) -> Heard:
+    """Which language is found, and what is heard in the right one."""
+    heard = who.hear(clip.path, None)
+    return heard if heard.language == clip.name else replace(heard, text=who.hear(clip.path, clip.name).text)
 
 
 def _wordless(model: str, contenders: Sequence[Contender], notes: Notes) -> None:
@@ -58,19 +58,27 @@ def _wordless(model: str, contenders: Sequence[Contender], notes: Notes) -> None
     show(f"Words where nobody speaks: {model}", rows, notes)
 
 
-def _errors(clip: Clip, heard: Heard) -> Row:
-    result = jiwer.process_words(plain(clip.words), plain(heard.text))
+def _compared(kind: str, clips: Sequence[Clip], heard: Mapping[str, Sequence[Heard]]) -> list[Row]:
+    """Clip by clip, and all of them together."""
+    parts: dict[str, list[int]] = {clip.name: [place] for place, clip in enumerate(clips)}
+    parts["together"] = [*range(len(clips))]
+    return [
+        {kind: part, "contender": name, **_errors([(clips[place], heard_by[place]) for place in places])}
+        for part, places in parts.items()
+        for name, heard_by in heard.items()
+    ]
+
+
+def _errors(heard: Sequence[tuple[Clip, Heard]]) -> Row:
+    spoken = [plain(clip.words) for clip, _ in heard]
+    result = jiwer.process_words(spoken, [plain(found.text) for _, found in heard])
     return {
-        "words": len(plain(clip.words).split()),
+        "words": len(" ".join(spoken).split()),
         "word error rate %": round(100 * result.wer, 2),
         "substituted": result.substitutions,
         "deleted": result.deletions,
         "inserted": result.insertions,
     }
-
-
-def _rate(clip: Clip, heard: Heard) -> float:
-    return round(100 * float(jiwer.wer(plain(clip.words), plain(heard.text))), 2)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,16 @@ class Aim:
     measured: float
     at_least: bool = False
     """Or else at most."""
+    whose: str = ""
+    """The contender to whom that belongs which is wanted."""
 
     @property
     def row(self) -> Row:
         reached = self.measured >= self.wanted if self.at_least else self.measured <= self.wanted
+        whose = f" ({self.whose})" if self.whose else ""
         return {
             "aim": self.what,
-            "wanted": f"{'at least' if self.at_least else 'at most'} {self.wanted:g}",
+            "wanted": f"{'at least' if self.at_least else 'at most'} {self.wanted:g}{whose}",
             "measured": f"{self.measured:g}",
             "reached": "yes" if reached else "no",
         }
@@ -69,14 +72,14 @@ def _speed(which: str, rows: Sequence[Row]) -> Iterator[Aim]:
 
 
 def _accuracy(model: str, kind: str, rows: Sequence[Row]) -> Iterator[Aim]:
+    """No more errors than the better of both, and no more words left out than the sequential way leaves out."""
+    rate, deleted = "word error rate %", "deleted"
     for speech in dict.fromkeys(row[kind] for row in rows):
         of = {str(row["contender"]).partition(",")[0]: row for row in rows if row[kind] == speech}
-        ours, theirs = of[OURS], (of[SEQUENTIAL], of[BATCHED])
-        rate = "word error rate %"
-        best = min(_number(row, rate) for row in theirs)
-        yield Aim(f"Word error rate % ({model}, {speech}); wanted: the better of both", best, _number(ours, rate))
-        deleted = _number(of[SEQUENTIAL], "deleted")
-        yield Aim(f"Words left out ({model}, {speech}); wanted: sequential", deleted, _number(ours, "deleted"))
+        wanted, whose = min((_number(of[name], rate), name) for name in (SEQUENTIAL, BATCHED))
+        yield Aim(f"Word error rate % ({model}, {speech})", wanted, _number(of[OURS], rate), whose=whose)
+        wanted = _number(of[SEQUENTIAL], deleted)
+        yield Aim(f"Words left out ({model}, {speech})", wanted, _number(of[OURS], deleted), whose=SEQUENTIAL)
 
 
 def _number(row: Row, column: str) -> float:

@@ -1,22 +1,28 @@
 """The recordings that the benchmarks use, each with the words that are spoken in it, made from what packages carry.
 
-Recorded speech is that of LibriVox (Debian's pocketsphinx-testdata); voices of flite and espeak-ng speak the rest. All
-of it is the same on every run.
+Recorded speech is that of LibriVox (Debian's pocketsphinx-testdata) and of telephone exchanges; voices of flite and
+espeak-ng speak the rest. All of it is the same on every run, and no recording says anything twice: who remembers what
+was said before would only be tested on its memory.
 """
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import wave
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from functools import cache
+from itertools import cycle, repeat
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from faster_whisper.audio import decode_audio
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from benchmarks.prompts import prompts
 from tests.speech import ffmpeg, librivox_sentences
 
 RATE = 16_000
@@ -24,10 +30,15 @@ CACHE = user_cache_path("panotti-benchmarks")
 HERE = Path(__file__).parent
 
 Samples = NDArray[np.float64]
+Utterance: TypeAlias = tuple[Samples, str]
+"""Its sound, and the words in it."""
 
-LANGUAGES = {"de": "de", "fr": "fr-fr", "es": "es", "it": "it"}
-"""Beside English: the voice of espeak-ng that speaks each."""
+LANGUAGES = ("de", "es", "fr", "it", "ru")
+"""Beside English."""
 _VOICES = ("flite slt", "flite rms", "flite awb", "flite kal16", "espeak en-us", "espeak en-gb")
+_GERMAN_VOICES = ("espeak de", "espeak de+m1", "espeak de+m7", "espeak de+f5")
+_LOUDNESS = 0.07
+"""That of the voices, which are made as loud as each other."""
 
 
 @dataclass(frozen=True)
@@ -41,42 +52,39 @@ class Clip:
 
 def clean() -> Clip:
     """Several minutes of several voices, half a second between sentences."""
-    return _clip("clean", _joined((samples, 0.5) for samples, _ in _sentences()), _all_words())
+    return _clip("clean", *_joined(_sentences()))
 
 
 def noisy() -> Clip:
     """The same in a room with a fan: pink noise, 10 dB below the speech."""
-    speech = _joined((samples, 0.5) for samples, _ in _sentences())
+    speech, words = _joined(_sentences())
     noise = _pink(len(speech), seed=1)
-    return _clip("noisy", speech + noise * _loudness(speech) / _loudness(noise) * 10 ** (-10 / 20), _all_words())
+    return _clip("noisy", speech + noise * _loudness(speech) / _loudness(noise) * 10 ** (-10 / 20), words)
 
 
 def in_noise(noise: str, decibels: int, part: int) -> Clip:
     """A third of the clean clip, that much louder than the noise, which is another one for each part."""
-    sentences = list(_sentences())[part::3]
-    speech = _joined((samples, 0.5) for samples, _ in sentences)
+    sentences = _sentences()
+    speech, words = _joined(sentences[part * len(sentences) // 3 : (part + 1) * len(sentences) // 3])
     sound = NOISES[noise](len(speech), part)
     loudness = _loudness(speech) / (_loudness(sound) or 1) * 10 ** (-decibels / 20)
     mixed = speech + sound * loudness
-    words = " ".join(words for _, words in sentences)
     return _clip(f"{noise}-{decibels}-{part}", mixed * min(1, 0.95 / np.abs(mixed).max()), words)
 
 
 def gappy() -> Clip:
     """Short utterances between long silences, which are those of a microphone and not of zeros."""
-    lines = _lines("short.txt")
-    silences = cycle((3.0, 8.0, 20.0, 45.0, 12.0))
-    spoken = zip(_spoken(lines), silences, strict=False)
-    speech = _joined(spoken)
-    return _clip("gappy", speech + _pink(len(speech), seed=2) * 1e-4, " ".join(lines))
+    silences = cycle((3.0, 8.0, 20.0, 45.0, 12.0, 5.0, 10.0))
+    recorded = _recorded("en", lengths=range(3, 6), count=30)
+    speech, words = _joined(_mixed(recorded, _spoken("short.txt", _VOICES)), silences)
+    return _clip("gappy", speech + _pink(len(speech), seed=2) * 1e-4, words)
 
 
 def foreign(language: str) -> Clip:
-    """Sentences of one of `LANGUAGES`, spoken by a man and by a woman."""
-    lines = _lines(f"languages/{language}.txt")
-    voices = (f"espeak {LANGUAGES[language]}", f"espeak {LANGUAGES[language]}+f3")
-    spoken = [(samples, 0.5) for voice in voices for samples in _spoken(lines, [voice])]
-    return _clip(language, _joined(spoken), " ".join(lines * len(voices)))
+    """Sentences in one of `LANGUAGES`: recorded ones, but for German."""
+    if language == "de":
+        return _clip(language, *_joined(_spoken("languages/de.txt", _GERMAN_VOICES)))
+    return _clip(language, *_joined(_recorded(language, lengths=range(6, 25), count=75)))
 
 
 def wordless() -> list[Clip]:
@@ -108,10 +116,12 @@ def variant(clip: Clip, number: int) -> Path:
 
 def long(minutes: float) -> Path:
     """The clean clip, over and over."""
-    path = CACHE / f"long-{minutes:g}.flac"
+    clip = clean().path
+    content = hashlib.blake2b(clip.read_bytes(), digest_size=4).hexdigest()
+    path = CACHE / f"long-{minutes:g}-{content}.flac"
     if not path.exists():
         part = path.with_suffix(".part.flac")
-        ffmpeg("-stream_loop", "-1", "-i", clean().path, "-t", str(60 * minutes), "-c:a", "flac", part)
+        ffmpeg("-stream_loop", "-1", "-i", clip, "-t", str(60 * minutes), "-c:a", "flac", part)
         part.rename(path)
     return path
 
@@ -125,34 +135,34 @@ def _clip(name: str, samples: Samples, words: str) -> Clip:
     return Clip(name, path, words, len(samples) / RATE)
 
 
-def _lines(name: str) -> list[str]:
-    return (HERE / name).read_text(encoding="utf-8").splitlines()
-
-
-def _all_words() -> str:
-    return " ".join(words for _, words in _sentences())
-
-
-def _sentences() -> Iterator[tuple[Samples, str]]:
+@cache
+def _sentences() -> Sequence[Utterance]:
     """Recorded ones among the synthetic ones."""
-    recorded = cycle(librivox_sentences().items())
-    lines = _lines("sentences.txt")
-    for number, (samples, words) in enumerate(zip(_spoken(lines), lines, strict=True)):
-        if number % 4 == 0:
-            path, sentence = next(recorded)
-            yield _read(path), sentence
-        yield samples, words
+    read = [(_read(path), words) for path, words in librivox_sentences().items()]
+    recorded = _recorded("en", lengths=range(6, 25), count=25)
+    return _mixed(_mixed(recorded, read), _spoken("sentences.txt", _VOICES))
 
 
-def _spoken(lines: Iterable[str], voices: Sequence[str] = _VOICES) -> Iterator[Samples]:
+def _recorded(language: str, lengths: range, count: int) -> list[Utterance]:
+    """So many prompts of so many words, as loud as the other voices."""
+    found = prompts(language, lengths)[:count]
+    sounds = (decode_audio(str(prompt.path), sampling_rate=RATE) for prompt in found)
+    return [(sound * _LOUDNESS / _loudness(sound), prompt.words) for sound, prompt in zip(sounds, found, strict=True)]
+
+
+def _spoken(name: str, voices: Sequence[str]) -> list[Utterance]:
+    """The lines of a file, by each voice in turn."""
+    lines = (HERE / name).read_text(encoding="utf-8").splitlines()
     folder = CACHE / "spoken"
     folder.mkdir(parents=True, exist_ok=True)
+    spoken = []
     for line, voice in zip(lines, cycle(voices), strict=False):
         words = "".join(letter for letter in line if letter.isalnum() or letter == " ")
         path = folder / f"{voice} {words[:80]}.wav"
         if not path.exists():
             _speak(voice, line, path)
-        yield _read(path)
+        spoken.append((_read(path), line))
+    return spoken
 
 
 def _speak(voice: str, line: str, target: Path) -> None:
@@ -173,9 +183,17 @@ def _read(path: Path) -> Samples:
         return np.frombuffer(file.readframes(file.getnframes()), dtype="<i2") / 32768
 
 
-def _joined(parts: Iterable[tuple[Samples, float]]) -> Samples:
-    """Each part with so many seconds of silence behind it."""
-    return np.concatenate([np.pad(samples, (0, round(silence * RATE))) for samples, silence in parts])
+def _mixed(few: Sequence[Utterance], many: Sequence[Utterance]) -> list[Utterance]:
+    """Both in their order, spread evenly."""
+    places = [(number / len(part), utterance) for part in (few, many) for number, utterance in enumerate(part)]
+    return [utterance for _, utterance in sorted(places, key=lambda place: place[0])]
+
+
+def _joined(utterances: Sequence[Utterance], silences: Iterable[float] = repeat(0.5)) -> Utterance:
+    """One after the other, each with so many seconds of silence behind it."""
+    parts = zip(utterances, silences, strict=False)
+    sound = np.concatenate([np.pad(samples, (0, round(silence * RATE))) for (samples, _), silence in parts])
+    return sound, " ".join(words for _, words in utterances)
 
 
 def _loudness(samples: Samples) -> float:
@@ -198,7 +216,7 @@ def _hum(length: int, seed: int) -> Samples:
 
 def _babble(length: int, seed: int) -> Samples:
     """Six people who talk at once."""
-    speech = np.concatenate([samples for samples, _ in _sentences()])
+    speech, _ = _joined(_sentences(), repeat(0))
     voices = (np.roll(speech, -len(speech) * voice // 7 - seed * RATE) for voice in range(1, 7))
     return sum((np.resize(voice, length) for voice in voices), np.zeros(length))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import unicodedata
 import wave
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,12 +59,15 @@ def speak(
 
 
 def word_error_rate(spoken: str, heard: str) -> float:
-    """Case, punctuation and the spelling of a title do not count."""
+    """Case, accents, punctuation and the spelling of a title do not count."""
     return float(jiwer.wer(plain(spoken), plain(heard)))
 
 
 def plain(text: str) -> str:
-    words = re.sub(r"[^\w']+", " ", text.lower()).split()
+    """Its words, without case, accents or marks: people and models leave out some of them, and mean the same."""
+    letters = unicodedata.normalize("NFKD", text.casefold().replace("’", "'"))
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    words = re.findall(r"\w+(?:'\w+)*", bare)
     return " ".join("mister" if word == "mr" else word for word in words)
 
 
