@@ -66,6 +66,7 @@ from panotti_daemon.models.transcript.writer import OutputWriter
 from panotti_daemon.paths import Paths, bundled
 from panotti_daemon.pausing.control import Pausing
 from panotti_daemon.pausing.machine import Machine
+from panotti_daemon.plugin_kit import placing
 from panotti_daemon.process import STOP_SECONDS, Ending, handle_signals, in_time, start_afresh
 from panotti_daemon.settings import Settings
 from panotti_daemon.watchdog import Watchdog
@@ -218,6 +219,8 @@ class Daemon:
         plugins = self._plugins = PluginManager(
             bus, loader, folders, clock, crashes=crashes, changed=self._touch, declared=self._plugin_declared
         )
+        for name in await asyncio.to_thread(placing.recover, self.paths.plugins):
+            log.warning("a plugin is put back: its upgrade was broken off", plugin=name)
         plugins.register()
         ledger.transcribers = frozenset(plugins.names_with_role("transcription"))
         requests = Requests(database, ledger, bus, watcher, arrivals, identify, register, clock)
@@ -287,7 +290,7 @@ class Daemon:
         stack.push_async_callback(watcher.stop)
         lookout.start()
         stack.push_async_callback(lookout.stop)
-        self._housekeeping = Housekeeping(self.paths, settings, self._output_roots(), clock)
+        self._housekeeping = Housekeeping(self.paths, settings, self._output_roots(), clock, stored.drop_given_up)
         stack.push_async_callback(self._housekeeping.stop)
         retention.start()
         stack.push_async_callback(retention.stop)

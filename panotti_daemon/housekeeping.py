@@ -1,7 +1,8 @@
 """Removes what Panotti itself leaves behind: half-written files after a crash, downloads that nobody goes on with, logs
-beyond those that are kept.
+beyond those that are kept, and what was decoded of recordings that were given up.
 
-Only files that Panotti itself wrote, by their place and their whole name; a link is never followed, nor removed.
+Of files, only those that Panotti itself wrote, by their place and their whole name; a link is never followed, nor
+removed.
 Old events are `core/events/retention.py`'s, and models are never removed unasked.
 """
 
@@ -11,7 +12,7 @@ import asyncio
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from panotti_daemon.engine.models.downloaded import long_unused
 from panotti_daemon.loops import keep_going
 from panotti_daemon.models.transcript.outputs import TEMPORARY, files_below
 from panotti_daemon.paths import Paths
+from panotti_daemon.plugin_kit.placing import STAGED
 from panotti_daemon.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -33,15 +35,27 @@ EVERY_SECONDS = 24 * 3600.0
 BELONGS_TO_NOBODY = timedelta(days=1)
 """Nobody writes a temporary file for so long."""
 GIVEN_UP = timedelta(days=14)
-"""A download that was cut short is gone on with when its model is next asked for; one of that age is not."""
+"""A download that was cut short is gone on with when its model is next asked for, and a recording that was cancelled or
+failed, when it is tried again; one of that age is not."""
+
+DropGivenUp = Callable[[datetime], Awaitable[int]]
+"""Drops the checkpoints of recordings that were given up by then; returns how many."""
 
 
 class Housekeeping:
-    def __init__(self, paths: Paths, settings: Settings, output_roots: Iterable[Path], clock: Clock) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Settings,
+        output_roots: Iterable[Path],
+        clock: Clock,
+        drop_given_up: DropGivenUp,
+    ) -> None:
         self._paths = paths
         self._settings = settings
         self._output_roots = tuple(output_roots)
         self._clock = clock
+        self._drop_given_up = drop_given_up
         self._stopped = threading.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -63,6 +77,7 @@ class Housekeeping:
             "half-written runtime files": self._runtime_temporaries(now),
             "old logs": self._old_logs(),
             "unfinished downloads": self._unfinished_downloads(now),
+            "plugins half installed": self._staged_plugins(now),
         }
         freed = 0
         for kind, leftovers in kinds.items():
@@ -77,6 +92,8 @@ class Housekeeping:
     async def _sweep_on_and_on(self) -> None:
         while True:
             await asyncio.to_thread(self.sweep)
+            if count := await self._drop_given_up(self._clock.now() - GIVEN_UP):
+                log.info("checkpoints removed", count=count)
             await asyncio.sleep(EVERY_SECONDS)
 
     def _half_written(self, now: datetime) -> Iterator[Path]:
@@ -103,6 +120,11 @@ class Housekeeping:
         for folder in _named(self._paths.models, PARTIAL_DOWNLOAD):
             if all(_is_older(path, now - GIVEN_UP) for path in (folder, *folder.rglob("*"))):
                 yield folder
+
+    def _staged_plugins(self, now: datetime) -> Iterator[Path]:
+        for path in _named(self._paths.plugins, STAGED):
+            if _is_older(path, now - BELONGS_TO_NOBODY):
+                yield path
 
 
 def _named(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:

@@ -21,6 +21,7 @@ from panotti_daemon.core.events.types import Attention
 from panotti_daemon.intake.watcher import FolderState
 from panotti_daemon.loops import keep_going
 from panotti_daemon.models.database import Database, queries
+from panotti_daemon.sizes import shown_size
 
 LOOK_SECONDS = 15.0
 NEARLY_FULL = 500 * 2**20
@@ -145,9 +146,9 @@ class Lookout:
 def _folders_gone(folders: Iterable[FolderState]) -> Iterator[Problem]:
     for folder in folders:
         path = folder.settings.path
-        if folder.state in ("missing", "unreadable") and folder.reason:
+        if folder.problem:
             title = f"{path.name} is gone" if folder.state == "missing" else f"{path.name} cannot be read"
-            yield Problem(f"folder:{path}", title, f"{path}: {folder.reason}.")
+            yield Problem(f"folder:{path}", title, f"{folder.problem}.")
 
 
 def _nearly_full(folders: Iterable[Path], told: Container[str]) -> Iterator[Problem]:
@@ -161,14 +162,14 @@ def _nearly_full(folders: Iterable[Path], told: Container[str]) -> Iterator[Prob
         about = f"{DISK}{folder}"
         least = min(NEARLY_FULL, room.total // NEARLY_FULL_PART) * (AMPLE if about in told else 1)
         if device not in devices and room.free < least:
-            message = f"{room.free // 2**20} MB are left for {folder}. Without room, recordings have to wait."
+            message = f"{shown_size(room.free)} are left for {folder}. Without room, recordings have to wait."
             yield Problem(about, "The disk is nearly full", message)
         devices.add(device)
 
 
 def _waiting(reasons: Iterable[str], folders: Iterable[FolderState]) -> Iterator[Problem]:
     """Why recordings wait for something outside, but for what is told of a folder already."""
-    gone = [str(folder.settings.path) for folder in folders if folder.state in ("missing", "unreadable")]
+    gone = [str(folder.settings.path) for folder in folders if folder.problem]
     for reason in reasons:
         if not any(path in reason for path in gone):
             yield Problem(f"waiting:{reason}", "Recordings have to wait", reason)

@@ -208,11 +208,7 @@ class StatusBoard:
 
     def _problems(self, queue: Queue, missing: list[str]) -> list[str]:
         problems = [*self._notices(), *missing, *self._models.problems]
-        problems += [
-            f"{folder.settings.path}: {folder.reason}"
-            for folder in self._watcher.states
-            if folder.state in ("missing", "unreadable")
-        ]
+        problems += [folder.problem for folder in self._watcher.states if folder.problem]
         problems += [record.problem for record in self._plugins.records.values() if record.problem]
         if queue.failed:
             recordings = "1 recording" if queue.failed == 1 else f"{queue.failed} recordings"

@@ -51,6 +51,11 @@ def absolute(path: Path) -> str:
     return name
 
 
+def is_path(what: str) -> bool:
+    """And not an id, or a part of one."""
+    return os.sep in what or Path(what).exists()
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """A no ends the command. Raises PanottiError where nobody can answer."""
     if not yes and not wished(question):
@@ -74,8 +79,3 @@ def typed_secret(name: str) -> str:
 
 def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
-
-
-def megabytes(size: int) -> str:
-    """Of a number of bytes."""
-    return f"{size / 1_000_000:,.1f} MB"

@@ -11,6 +11,7 @@ import typer
 
 from panotti_daemon.cli.ask import JSON, ask, confirm, counted, print_json
 from panotti_daemon.errors import PanottiError, RequestFailed
+from panotti_daemon.sizes import shown_size
 
 if TYPE_CHECKING:
     from panotti_daemon.client import Client
@@ -40,7 +41,7 @@ def plan(include_earlier: bool = EARLIER, as_json: bool = JSON) -> None:
         typer.echo(f"{_action(due['action']):<8} {due['path']}: {due['why']}")
     _echo_left(found["left"])
     size = sum(due["size"] for due in found["due"])
-    typer.echo(f"{counted(len(found['due']), 'file')}, {size / 1e6:.1f} MB, would be cleaned up.")
+    typer.echo(f"{counted(len(found['due']), 'file')}, {shown_size(size)}, would be cleaned up.")
 
 
 @group.command()

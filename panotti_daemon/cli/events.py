@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from panotti_daemon.choices import DeliveryState, Urgency
-from panotti_daemon.cli.ask import JSON, absolute, ask, confirm, counted, print_json
+from panotti_daemon.cli.ask import JSON, absolute, ask, confirm, counted, is_path, print_json
 from panotti_daemon.cli.event_tree import described, draw, local_time, short
 from panotti_daemon.errors import PanottiError, RequestFailed
 
@@ -136,17 +136,18 @@ def tail(
     from panotti_daemon.api.schemas import MissedMessages
 
     async def follow(client: Client) -> None:
-        async for message in client.passing(name, data=data):
-            if as_json:
-                line = message.model_dump_json(exclude_none=True)
-            elif isinstance(message, MissedMessages):
-                line = f"{counted(message.count, 'message')} passed too fast to be shown."
-            else:
-                id = short(message.id) if message.id else "(passing)"
-                shown = f"  {json.dumps(message.data, ensure_ascii=False)}" if data else ""
-                line = f"{local_time(message.at)}  {id:<9}  {message.name}{shown}"
-            typer.echo(line)
-            sys.stdout.flush()
+        async with aclosing(client.passing(name, data=data)) as messages:
+            async for message in messages:
+                if as_json:
+                    line = message.model_dump_json(exclude_none=True)
+                elif isinstance(message, MissedMessages):
+                    line = f"{counted(message.count, 'message')} passed too fast to be shown."
+                else:
+                    id = short(message.id) if message.id else "(passing)"
+                    shown = f"  {json.dumps(message.data, ensure_ascii=False)}" if data else ""
+                    line = f"{local_time(message.at)}  {id:<9}  {message.name}{shown}"
+                typer.echo(line)
+                sys.stdout.flush()
 
     try:
         ask(follow)
@@ -236,7 +237,7 @@ def dead(
 
 async def _meant(client: Client, what: str) -> tuple[EventDetail | None, str]:
     """The event that is meant, if it is one, and the correlation."""
-    if _is_path(what):
+    if is_path(what):
         entry = await client.explain(absolute(Path(what)))
         if entry.recording_id is None:
             raise PanottiError(f"{what} is no recording: {entry.reason}.", title="Nothing happened to it")
@@ -252,10 +253,6 @@ async def _meant(client: Client, what: str) -> tuple[EventDetail | None, str]:
                 words = f"No event, correlation or file is known by {what}."
                 raise PanottiError(words, title="Not in the journal") from None
             raise refusal from None
-
-
-def _is_path(what: str) -> bool:
-    return os.sep in what or Path(what).exists()
 
 
 async def _which(client: Client, what: str | None, correlation: str | None) -> tuple[str | None, str | None]:

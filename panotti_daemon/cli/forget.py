@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import uuid
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from panotti_daemon.cli.ask import JSON, absolute, ask, confirm, counted, print_json, wished
+from panotti_daemon.cli.ask import JSON, absolute, ask, confirm, counted, is_path, print_json, wished
 
 if TYPE_CHECKING:
     from panotti_daemon.api.schemas import ForgetRequest, ForgottenRecording, ForgottenReport
+
+
+ID = re.compile(r"[0-9a-f-]{8,36}")
+"""Or a part of one: as many digits as lists show at least, for what is forgotten is gone."""
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +24,9 @@ def register(app: typer.Typer) -> None:
 
 
 def forget(
-    what: str = typer.Argument(..., metavar="PATH|ID", help="A recording, one of its transcripts, or an id."),
+    what: str = typer.Argument(
+        ..., metavar="PATH|ID", help="A recording, one of its transcripts, or its id, or how that begins or ends."
+    ),
     outputs: bool = typer.Option(False, "--outputs", help="Delete its transcripts, too, but for those you edited."),
     revisions: bool = typer.Option(False, "--revisions", help="Forget what stood in the same file before or after."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only say what would go."),
@@ -53,17 +59,10 @@ def forget(
 
 
 def _ask_for(what: str, wish: ForgetRequest) -> ForgottenReport:
-    if _is_id(what):
+    if ID.fullmatch(what) and not is_path(what):
         return ask(lambda client: client.forget_recording(what, wish))
     path = absolute(Path(what))
     return ask(lambda client: client.forget_file(path, wish))
-
-
-def _is_id(what: str) -> bool:
-    try:
-        return str(uuid.UUID(what)) == what
-    except ValueError:
-        return False
 
 
 def _lines(report: ForgottenReport, *, outputs: bool, would: bool) -> Iterator[str]:

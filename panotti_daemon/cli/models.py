@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from panotti_daemon.cli.ask import JSON, ask, confirm, megabytes, print_json
+from panotti_daemon.cli.ask import JSON, ask, confirm, print_json
 from panotti_daemon.errors import NotRunning, PanottiError
 from panotti_daemon.paths import Paths
+from panotti_daemon.sizes import shown_size
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -41,8 +42,8 @@ def list_(as_json: bool = JSON) -> None:
     for model in inventory.models:
         mark = "*" if model.name in used else " "
         languages = "English" if model.english_only else "99 languages"
-        size = megabytes(model.size) if model.size else ""
-        typer.echo(f"{mark} {model.name:<20} {size:>11}  {languages:<13} {_whereabouts(model)}".rstrip())
+        size = shown_size(model.size) if model.size else ""
+        typer.echo(f"{mark} {model.name:<20} {size:>8}  {languages:<13} {_whereabouts(model)}".rstrip())
     typer.echo(f"\nengine.model is {inventory.setting} ({inventory.origin or 'the default'}).")
     for meaning in inventory.uses:
         typer.echo(f"{_concerned(meaning, inventory)}{_meaning(meaning)}")
@@ -134,12 +135,12 @@ def remove(
     model = next((model for model in found if model.name == name), None)
     if model is None:
         raise PanottiError("`panotti models list` shows those that there are.", title=f"Panotti downloaded no {name}")
-    confirm(f"Remove {model.path}, {megabytes(model.size)}? It can be downloaded again.", yes=yes)
+    confirm(f"Remove {model.path}, {shown_size(model.size)}? It can be downloaded again.", yes=yes)
     try:
         remove(model)
     except OSError as error:
         raise PanottiError(f"{error.filename}: {error.strerror}.", title=f"{name} cannot be removed") from None
-    typer.echo(f"{megabytes(model.size)} freed.")
+    typer.echo(f"{shown_size(model.size)} freed.")
 
 
 def _inventory() -> ModelInventory:

@@ -25,6 +25,7 @@ from panotti_daemon.api.schemas import (
     Status,
 )
 from panotti_daemon.desktop.icons import IconState, quantised
+from panotti_daemon.sizes import shown_size
 
 LONGEST_LABEL = 48
 LONGEST_STATUS = 72
@@ -301,7 +302,7 @@ def _pull(model: ListedModel, download: ModelDownload | None) -> MenuEntry:
         return MenuEntry(f"Cancel {model.name}, {download.fraction or 0:.0%}", Action.CANCEL_PULL, model.name)
     if download:
         return MenuEntry(shortened(f"{model.name}: {download.problem}", LONGEST_STATUS), Action.PULL_MODEL, model.name)
-    size = f", {model.size / 1_000_000:,.0f} MB" if model.size else ""
+    size = f", {shown_size(model.size)}" if model.size else ""
     return MenuEntry(f"{model.name}{size}", Action.PULL_MODEL, model.name)
 
 

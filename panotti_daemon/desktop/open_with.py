@@ -78,11 +78,13 @@ class OpenWith:
         """What the desktop would start now."""
         found = Entry("opened files", State.DISABLED, str(self.entry))
         try:
-            lines = self.entry.read_text(encoding="utf-8", errors="replace").splitlines()
+            text = self.entry.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return found
-        command = next((line.partition("=")[2] for line in lines if line.startswith("Exec=")), "")
+        command = next((line.partition("=")[2] for line in text.splitlines() if line.startswith("Exec=")), "")
         stale = self._launch.why_stale(started(split_entry_command(command)), *TRANSCRIBE)
+        if not stale and _but_for_the_program(text) != _but_for_the_program(entry_text(self._launch)):
+            stale = "it is not what this version of Panotti would install"
         return Entry(found.starts, State.STALE if stale else State.ENABLED, found.where, stale)
 
     def install(self) -> None:
@@ -121,6 +123,11 @@ class OpenWith:
             os.utime(self._icons)
         with suppress(AutostartFailed):  # desktops without it look for themselves
             _run("update-desktop-database", "-q", str(self._applications))
+
+
+def _but_for_the_program(entry: str) -> list[str]:
+    """The interpreter may be named in several ways."""
+    return [line for line in entry.splitlines() if not line.startswith(("Exec=", "TryExec="))]
 
 
 def _opens(type_: str) -> str:

@@ -6,7 +6,8 @@ import asyncio
 import os
 import sys
 
-from panotti_daemon.desktop.autostart import State, autostart_here
+from panotti_daemon.desktop.autostart import Launch, State, autostart_here
+from panotti_daemon.desktop.open_with import OpenWith
 from panotti_daemon.desktop.tray import tray_possible
 from panotti_daemon.doctor.finding import Finding
 from panotti_daemon.errors import PanottiError
@@ -52,6 +53,22 @@ def autostart() -> Finding:
             return Finding("login", False, "; ".join(found.reasons), "panotti autostart enable")
         case _:
             return Finding("login", True, "Panotti does not start at login; `panotti autostart enable` changes that")
+
+
+def open_with() -> Finding:
+    """“Transcribe with Panotti”, on Linux."""
+    try:
+        found = OpenWith(Launch.of_this_installation(os.environ), os.environ).status()
+    except PanottiError as error:
+        return Finding("open with", False, error.message, "panotti desktop status")
+    match found.state:
+        case State.STALE:
+            reason = f"the entry for file managers is stale: {found.reason}"
+            return Finding("open with", False, reason, "panotti desktop install")
+        case State.ENABLED:
+            return Finding("open with", True, "file managers offer “Transcribe with Panotti”")
+        case _:
+            return Finding("open with", True, "not installed; `panotti desktop install` offers it in file managers")
 
 
 async def _has_owner(name: str) -> bool:

@@ -19,6 +19,7 @@ from panotti_daemon.errors import PanottiError
 from panotti_daemon.models.transcript.models import RequestedSettings
 from panotti_daemon.paths import Paths, bundled
 from panotti_daemon.settings import Settings
+from panotti_daemon.sizes import shown_size
 
 
 def models(settings: Settings, paths: Paths, now: datetime) -> Iterator[Finding]:
@@ -35,7 +36,7 @@ def models(settings: Settings, paths: Paths, now: datetime) -> Iterator[Finding]
         remedy = _remedy(broken.name, paths) if can_be_downloaded(broken.name) else mending(broken)
         yield Finding("model", False, f"{broken.name} in {broken.path} is damaged: {damage}", remedy)
     for unused in long_unused(settings, paths.models, now):
-        used = f"was last used on {unused.last_used.astimezone():%Y-%m-%d}, and takes {unused.size / 1e6:.1f} MB"
+        used = f"was last used on {unused.last_used.astimezone():%Y-%m-%d}, and takes {shown_size(unused.size)}"
         yield Finding("model", True, f"{unused.name} {used}", f"panotti models remove {shlex.quote(unused.name)}")
 
 

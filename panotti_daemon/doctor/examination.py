@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from datetime import datetime
 
@@ -46,6 +47,8 @@ async def _examined(paths: Paths, now: datetime) -> AsyncIterator[Finding]:
     yield await desktop.tray()
     yield await desktop.notifications()
     yield desktop.autostart()
+    if sys.platform == "linux":
+        yield desktop.open_with()
 
 
 async def _daemon(paths: Paths) -> tuple[Finding, bool]:

@@ -15,6 +15,7 @@ from panotti_daemon.doctor.finding import Finding
 from panotti_daemon.doctor.folders import outputs
 from panotti_daemon.paths import Paths
 from panotti_daemon.settings import ApiSettings, Settings
+from panotti_daemon.sizes import shown_size
 
 LEAST_FREE = 1_000_000_000
 """Bytes: enough for many transcripts and a small model."""
@@ -50,7 +51,7 @@ def disks(settings: Settings, paths: Paths) -> Iterator[Finding]:
         seen.add(device)
         free = shutil.disk_usage(there).free
         enough = free >= LEAST_FREE
-        what = f"{free / 1e9:.1f} GB free where {there} is"
+        what = f"{shown_size(free)} free where {there} is"
         yield Finding("disk", enough, what, None if enough else "Make room, or set `output` to another disk.")
 
 

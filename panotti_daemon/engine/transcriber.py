@@ -58,8 +58,13 @@ class LocalTranscriber:
         )
         if result.duration > 1 and not done:
             self.speed = result.duration / max(0.1, self._clock.monotonic() - began)
-        versions = {"panotti": __version__, **result.versions}
-        return result.model_copy(update={"versions": versions, "incomplete": recording.incomplete})
+        return completed(result, recording)
+
+
+def completed(result: Transcription, recording: Recording) -> Transcription:
+    """The engine's answer with what it does not know itself."""
+    versions = {"panotti": __version__, **result.versions}
+    return result.model_copy(update={"versions": versions, "incomplete": recording.incomplete})
 
 
 def tracks_of(recording: Recording, split: Mapping[str, str]) -> list[Track]:

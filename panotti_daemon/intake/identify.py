@@ -25,12 +25,13 @@ from panotti_daemon.intake import tracks
 from panotti_daemon.intake.candidates import not_media_by_name
 from panotti_daemon.intake.ledger import Ledger, LedgerRow
 from panotti_daemon.intake.observe import hash_file, look
-from panotti_daemon.intake.register import Part, Register
+from panotti_daemon.intake.register import Part, Register, asked_by
 from panotti_daemon.intake.settle import Settled
 from panotti_daemon.loops import keep_going
 from panotti_daemon.models.database import Database, Transaction, queries
 from panotti_daemon.models.recording.models import FileState
 from panotti_daemon.models.recording.names import stem
+from panotti_daemon.models.transcript.models import RequestedSettings
 from panotti_daemon.settings import WatchFolder
 
 log = structlog.get_logger(__name__)
@@ -211,6 +212,7 @@ class Identify:
     async def _are_recordings(self, media: Sequence[tuple[_Turn, Probe]]) -> None:
         hashes = await asyncio.to_thread(self._hash, [turn.path for turn, _ in media])
         looks = await asyncio.to_thread(lambda: [look(turn.path) for turn, _ in media])
+        asked = await asked_by([turn.folder for turn, _ in media])
         superseded: list[LedgerRow] = []
         async with self._database.transaction() as transaction:
             for (turn, probe), content_hash, seen in zip(media, hashes, looks, strict=True):
@@ -221,12 +223,13 @@ class Identify:
                 elif isinstance(content_hash, OSError):
                     await self._ledger.set(transaction, turn.path, FileState.WAITING, _unread(content_hash))
                 else:
-                    superseded += await self._is_recording(transaction, turn, probe, content_hash)
+                    wish = asked[turn.folder.path]
+                    superseded += await self._is_recording(transaction, turn, probe, content_hash, wish)
         for row in superseded:
             await self.supersede(row)
 
     async def _is_recording(
-        self, transaction: Transaction, turn: _Turn, probe: Probe, content_hash: str
+        self, transaction: Transaction, turn: _Turn, probe: Probe, content_hash: str, asked: RequestedSettings
     ) -> list[LedgerRow]:
         """Returns the rows whose earlier recording this one supersedes."""
         track = tracks.match(turn.path.name, turn.folder.tracks)
@@ -236,20 +239,20 @@ class Identify:
             return []
         part = Part(row, track.label if track else None, content_hash)
         if track is None or len(turn.folder.tracks) < 2:
-            return await self._register.commit(transaction, [part], turn.folder, stem(turn.path.name))
-        return await self._commit_track(transaction, turn, track, part)
+            return await self._register.commit(transaction, [part], turn.folder, asked, stem(turn.path.name))
+        return await self._commit_track(transaction, turn, track, part, asked)
 
     async def _commit_track(
-        self, transaction: Transaction, turn: _Turn, track: tracks.TrackName, part: Part
+        self, transaction: Transaction, turn: _Turn, track: tracks.TrackName, part: Part, asked: RequestedSettings
     ) -> list[LedgerRow]:
         siblings, growing = await self._siblings(transaction, turn.path, track, turn.folder)
         if siblings:
             for sibling in siblings:
                 self._grace.pop(sibling.row.path, None)
             parts = sorted([part, *siblings], key=lambda p: list(turn.folder.tracks).index(p.label or ""))
-            return await self._register.commit(transaction, parts, turn.folder, track.title)
+            return await self._register.commit(transaction, parts, turn.folder, asked, track.title)
         if turn.row.urgent and not growing:
-            return await self._register.commit(transaction, [part], turn.folder, track.title)
+            return await self._register.commit(transaction, [part], turn.folder, asked, track.title)
         seconds = turn.folder.track_grace_seconds
         self._grace[turn.path] = (self._clock.monotonic() + seconds, turn.folder)
         until = (self._clock.now() + timedelta(seconds=seconds)).astimezone()
@@ -282,10 +285,12 @@ class Identify:
     async def _end_grace(self) -> None:
         """Tracks whose sibling did not come are recordings of their own."""
         now = self._clock.monotonic()
-        for path in [path for path, (end, _) in self._grace.items() if end <= now]:
-            _, folder = self._grace[path]
+        for path, folder in [(path, folder) for path, (end, folder) in self._grace.items() if end <= now]:
             track = tracks.match(path.name, folder.tracks)
+            asked = await asked_by([folder])
             async with self._database.transaction() as transaction:
+                if path not in self._grace:
+                    continue
                 row = await self._ledger.get(transaction.connection, path)
                 if row is None or track is None or row.state is not FileState.WAITING or row.content_hash is None:
                     del self._grace[path]
@@ -296,7 +301,7 @@ class Identify:
                     continue
                 del self._grace[path]
                 part = Part(row, track.label, row.content_hash)
-                await self._register.commit(transaction, [part], folder, track.title)
+                await self._register.commit(transaction, [part], folder, asked[folder.path], track.title)
 
 
 SKIPPED = "it was here before Panotti, and you chose to leave such files alone; `panotti retry` transcribes it"

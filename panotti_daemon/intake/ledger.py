@@ -22,6 +22,8 @@ from panotti_daemon.core.events.types import TranscriptionCompleted
 from panotti_daemon.intake.settle import Look, Settled
 from panotti_daemon.models.database import Transaction, queries, stamp
 from panotti_daemon.models.recording.models import FileState, FinishedFile
+from panotti_daemon.models.transcript import store as transcripts
+from panotti_daemon.models.transcript.models import TranscriptStatus
 
 FORGOTTEN = "you had Panotti forget it; `panotti now` transcribes it again"
 
@@ -273,7 +275,15 @@ class Ledger:
         if delivery.subscriber not in self.transcribers or event.name != "recording.ready":
             return
         if told := _as_file_state(delivery):
-            await self.follow(transaction, event.data["transcript_id"], *told)
+            for transcript_id in await self._transcripts_meant(transaction, event):
+                await self.follow(transaction, transcript_id, *told)
+
+    async def _transcripts_meant(self, transaction: Transaction, event: Event) -> list[str]:
+        """Where the stored event is damaged, all of its recording that are not made yet."""
+        if transcript_id := event.data.get("transcript_id"):
+            return [transcript_id]
+        found = await transcripts.of_recording(transaction.connection, event.correlation_id)
+        return [transcript.id for transcript in found if transcript.status is TranscriptStatus.PENDING]
 
 
 def _as_file_state(delivery: Delivery) -> tuple[FileState, str] | None:

@@ -72,10 +72,15 @@ class Register:
         return [other for other in counting_on_it if other.present and other.path != row.path]
 
     async def commit(
-        self, transaction: Transaction, parts: Sequence[Part], folder: WatchFolder, title: str
+        self,
+        transaction: Transaction,
+        parts: Sequence[Part],
+        folder: WatchFolder,
+        asked: RequestedSettings,
+        title: str,
     ) -> list[LedgerRow]:
-        """Stores what is known of the recording, and tells it. Returns the rows whose earlier recording this one
-        supersedes, for `supersede` once the transaction has ended."""
+        """Stores what is known of the recording and is `asked_by` its folder, and tells it. Returns the rows whose
+        earlier recording this one supersedes, for `supersede` once the transaction has ended."""
         connection = transaction.connection
         content = tracks.content_id([part.content_hash for part in parts])
         recording = self._recording(parts, folder, title, content)
@@ -87,9 +92,7 @@ class Register:
             recording = recording.model_copy(
                 update={"id": known.id, "revision": known.revision, "revision_of": known.revision_of}
             )
-        transcript_id, is_new = await transcripts.get_or_create(
-            connection, recording.id, requested_settings(folder), self._clock.now()
-        )
+        transcript_id, is_new = await transcripts.get_or_create(connection, recording.id, asked, self._clock.now())
         original = await self._original(transaction, recording.id, {part.row.path for part in parts})
         own_work = is_new or (original is None and await self._is_unworked(transaction, transcript_id))
         if known and original is None:
@@ -141,7 +144,7 @@ class Register:
     async def ask_anew(self, folders: Iterable[WatchFolder], folder_of: Callable[[Path], WatchFolder | None]) -> None:
         """What is not transcribed yet gets the settings that its folder has by now: they may be what it waits for. What
         stands in several folders that differ keeps those that it was registered with."""
-        wishes = {folder.path: requested_settings(folder) for folder in folders}
+        wishes = await asked_by(folders)
         async with self._database.transaction() as transaction:
             rows = await self._ledger.select(transaction.connection, "files_of_pending_transcripts")
             for transcript_id, files in groupby(rows, key=lambda row: row.transcript_id or ""):
@@ -208,6 +211,12 @@ class Register:
             )
         name = "recording.known" if known else "recording.ready"
         return Event.create(name, payload, correlation_id=recording.id, priority=priority, created_at=self._clock.now())
+
+
+async def asked_by(folders: Iterable[WatchFolder]) -> dict[Path, RequestedSettings]:
+    """What each folder, by its path, asks of the engine. Its vocabulary may stand on a slow drive: ask outside of
+    transactions."""
+    return await asyncio.to_thread(lambda: {folder.path: requested_settings(folder) for folder in folders})
 
 
 def requested_settings(folder: WatchFolder) -> RequestedSettings:

@@ -79,4 +79,4 @@ def _placed(recording: Recording, files: Sequence[LedgerRow]) -> Recording:
         if row is None or row.size is None or row.mtime_ns is None:
             return recording
         tracks.append(track.model_copy(update={"path": row.path, "size": row.size, "mtime_ns": row.mtime_ns}))
-    return recording.model_copy(update={"tracks": tuple(tracks), "folder": by_content[tracks[0].content_hash].folder})
+    return recording.found_at(tuple(tracks), by_content[tracks[0].content_hash].folder)

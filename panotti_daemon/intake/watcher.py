@@ -81,6 +81,13 @@ class FolderState:
     polling_seconds: float | None = None
     """None: the system tells of changes."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why nothing of it is seen, in words for the user. Before the first look, nobody knows of any."""
+        if self.state in ("missing", "unreadable") and self.reason:
+            return f"{self.settings.path}: {self.reason}"
+        return None
+
 
 class Receiver(Protocol):
     async def scanned(self, folder: WatchFolder, scan: Scan) -> None:

@@ -15,7 +15,7 @@ from unicodedata import normalize
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from panotti_daemon.core.plugins import FinishedFile
+from panotti_daemon.core.plugins import FinishedFile, shown_size
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -198,9 +198,9 @@ def _why(scope: Scope, tracks: Sequence[FinishedFile], size: int, free: int, now
     if policy.after_days is not None and now - _rested_since(tracks) >= timedelta(days=policy.after_days):
         return f"it was finished {_days((now - _rested_since(tracks)) / timedelta(days=1))} ago"
     if policy.max_folder_size is not None and size > policy.max_folder_size:
-        return f"{scope.path} holds {shown(size)}, more than {shown(policy.max_folder_size)}"
+        return f"{scope.path} holds {shown_size(size)}, more than {shown_size(policy.max_folder_size)}"
     if policy.min_free is not None and free < policy.min_free and scope.frees:
-        return f"its disk has {shown(free)} free, less than {shown(policy.min_free)}"
+        return f"its disk has {shown_size(free)} free, less than {shown_size(policy.min_free)}"
     return None
 
 
@@ -221,15 +221,6 @@ def _why_not(scope: Scope, tracks: Sequence[FinishedFile], now: datetime) -> str
 
 def _days(number: float) -> str:
     return f"{number:.1f} days"
-
-
-def shown(size: float) -> str:
-    """As people read it: 1.5 GB."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.4g} TB"
 
 
 def as_dict(choice: Choice) -> dict[str, Any]:

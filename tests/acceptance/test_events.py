@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from panotti_daemon.choices import FileState
-from tests.daemon import Panotti, wait_until
+from tests.daemon import PATIENCE, Panotti, wait_until
 from tests.speech import SAMPLE
 
 SAID = "what was said in confidence"
@@ -186,7 +186,7 @@ def test_a_person_at_a_terminal_is_asked(daemon: Panotti) -> None:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=60,
+                timeout=PATIENCE,
             ).stdout
         finally:
             os.close(ours)
@@ -211,7 +211,7 @@ def test_what_passes_is_followed_until_somebody_has_seen_enough_or_the_daemon_en
         message = json.loads(seen.read_text().splitlines()[0])
         assert (message["kind"], message["source_plugin"], message["data"]) == ("event", "filer", {})
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 130
+        assert process.wait(PATIENCE) == 130
     with following(daemon) as (process, seen):
 
         def seen_some() -> bool:
@@ -220,7 +220,28 @@ def test_what_passes_is_followed_until_somebody_has_seen_enough_or_the_daemon_en
 
         wait_until(seen_some, "it listens")
         daemon.stop()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(PATIENCE) == 0
+
+
+def test_a_reader_that_leaves_ends_the_following_without_a_complaint(daemon: Panotti) -> None:
+    mend(daemon)
+    process = subprocess.Popen(
+        [daemon.python, "-X", "dev", "-m", "panotti_daemon", "events", "tail"],
+        env=daemon.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+
+    def is_over() -> bool:
+        said(daemon, "replay", "--name", "filer.opened", "--yes")
+        return process.poll() is not None
+
+    wait_until(is_over, "it finds that nobody reads")
+    assert process.stderr.read() == b""
+    process.stderr.close()
 
 
 @contextmanager

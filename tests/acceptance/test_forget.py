@@ -94,7 +94,7 @@ def test_it_asks_before_it_forgets(daemon: Panotti, drop: Path) -> None:
         source = silence(drop / "call.wav")
         recording_id = daemon.wait_for(source, FileState.NO_SPEECH).recording_id
         assert recording_id
-        refused = daemon.command("forget", recording_id)
+        refused = daemon.command("forget", recording_id[-8:])
         assert refused.returncode == 1
         assert "This would forget call" in refused.stdout
         assert daemon.explain(source).recording_id == recording_id

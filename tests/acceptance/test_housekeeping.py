@@ -62,12 +62,12 @@ def test_a_model_that_is_not_used_is_asked_about(panotti: Callable[..., Panotti]
     listed = {found["name"]: found for found in json.loads(daemon.command("models", "list", "--json").stdout)["models"]}
     assert (listed["base"]["size"], listed["base"]["source"]) == (3_000_000, "panotti")
     assert listed["tiny.en"]["source"] == "starter"
-    assert "3.0 MB  99 languages  last used on" in daemon.command("models", "list").stdout
+    assert "3 MB  99 languages  last used on" in daemon.command("models", "list").stdout
 
     assert daemon.command("models", "remove", "base").returncode == 1
     assert model.exists()
     removed = daemon.command("models", "remove", "base", "--yes")
-    assert removed.stdout == "3.0 MB freed.\n"
+    assert removed.stdout == "3 MB freed.\n"
     assert not model.exists()
     again = daemon.command("models", "remove", "base", "--yes")
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)

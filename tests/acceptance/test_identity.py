@@ -82,14 +82,14 @@ def test_a_copy_in_another_folder_gets_the_outputs_of_that_folder_without_decodi
 def test_a_copy_in_a_folder_of_another_language_gets_a_transcript_of_its_own_there(
     panotti: Callable[..., Panotti], tmp_path: Path
 ) -> None:
-    calls = watch(tmp_path / "calls", output=tmp_path / "texts", formats=["txt"])
-    notes = watch(tmp_path / "notes", output=tmp_path / "other", formats=["txt"], language="en")
+    calls = watch(tmp_path / "calls", output=tmp_path / "texts", formats=["md"])
+    notes = watch(tmp_path / "notes", output=tmp_path / "other", formats=["md"], language="en")
     daemon = panotti({"watch": [calls, notes]})
     with daemon:
         daemon.wait_for(memo(tmp_path / "calls" / "call.wav"), FileState.DONE)
         daemon.wait_for(memo(tmp_path / "notes" / "note.wav"), FileState.DONE)
-    assert {path.name for path in (tmp_path / "texts").iterdir()} == {"call.txt"}
-    assert {path.name for path in (tmp_path / "other").iterdir()} == {"note.txt"}
+    titles = {path.name: path.read_text().splitlines()[0] for path in tmp_path.glob("*/*.md")}
+    assert titles == {"call.md": "# call", "note.md": "# note"}
     assert decodings(daemon) == 2
 
 

@@ -104,7 +104,23 @@ def test_an_entry_that_starts_another_panotti_is_stale_until_it_is_installed_aga
     entry.write_text(entry.read_text().replace(sys.executable, "/opt/old/bin/python"))
     assert state(user) == "stale"
     assert "/opt/old/bin/python, which is gone" in said(user, "desktop", "status")
+    (finding,) = [f for f in json.loads(user.command("doctor", "--json").stdout) if f["name"] == "open with"]
+    assert (finding["ok"], finding["remedy"]) == (False, "panotti desktop install")
+    assert "which is gone" in finding["message"]
     said(user, "desktop", "install")
+    assert state(user) == "enabled"
+
+
+def test_an_entry_of_another_version_is_stale_and_one_that_names_the_same_program_otherwise_is_not(
+    user: Panotti,
+) -> None:
+    said(user, "desktop", "install")
+    (entry,) = entries(user)
+    installed = entry.read_text()
+    entry.write_text(installed.replace("audio/flac;", ""))
+    assert state(user) == "stale"
+    other_name = Path(sys.executable).with_name("python3" if Path(sys.executable).name != "python3" else "python")
+    entry.write_text(installed.replace(f"{sys.executable} ", f"{other_name} "))
     assert state(user) == "enabled"
 
 

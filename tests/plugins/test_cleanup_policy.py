@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from panotti_daemon.core.plugins import FinishedFile
 from panotti_daemon.explain import dotted, explain
-from plugins.cleanup_files.policy import Action, Choice, Config, Policy, Scope, choose, shown
+from plugins.cleanup_files.policy import Action, Choice, Config, Policy, Scope, choose
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 FOLDER = Path("/in")
@@ -167,13 +167,3 @@ def test_a_mistake_in_the_settings_is_named_with_its_key(settings: dict[str, Any
 )
 def test_sizes_are_written_as_people_write_them(written: object, size: int) -> None:
     assert policy(min_free=written).min_free == size
-
-
-def test_sizes_are_shown_as_people_read_them() -> None:
-    assert [shown(size) for size in (999, 1500, 2_500_000, 20 * 10**9, 10**15)] == [
-        "999 bytes",
-        "1.5 kB",
-        "2.5 MB",
-        "20 GB",
-        "1000 TB",
-    ]

@@ -20,7 +20,7 @@ from panotti_daemon import testing
 from panotti_daemon.core import plugins as public
 from panotti_daemon.core.events import circuit, handlers
 from panotti_daemon.core.events.types import EVENTS
-from panotti_daemon.core.plugins import Context, Event, PluginBase, limits, manager
+from panotti_daemon.core.plugins import Context, Event, PluginBase, limits, transitions
 from panotti_daemon.core.plugins.discovery import ENTRY_POINTS
 from panotti_daemon.core.plugins.manifest import Manifest
 from panotti_daemon.paths import bundled
@@ -152,8 +152,8 @@ def test_the_numbers_on_the_page_hold() -> None:
     assert f"{limits.EVENTS_A_SECOND:.0f} events and {limits.ANNOUNCEMENTS_A_SECOND:.0f} announcements a" in text
     assert f"After {circuit.FAILURES} failures in a row" in text
     assert f"after {Settings.model_fields['plugins_block_seconds'].default:g} s Panotti starts itself" in text
-    assert f"Has {manager.INITIALIZE_SECONDS:.0f} s" in rows(section("The class"))["initialize()"]
-    assert f"Has {manager.SHUTDOWN_SECONDS:.0f} s" in rows(section("The class"))["shutdown()"]
+    assert f"Has {transitions.INITIALIZE_SECONDS:.0f} s" in rows(section("The class"))["initialize()"]
+    assert f"Has {transitions.SHUTDOWN_SECONDS:.0f} s" in rows(section("The class"))["shutdown()"]
 
 
 def test_the_package_on_the_page_has_the_entry_point_that_is_looked_for() -> None:

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 import structlog
 
 from panotti_daemon.housekeeping import Housekeeping
+from panotti_daemon.models.transcript.models import Checkpoint
 from panotti_daemon.paths import Paths
 from panotti_daemon.settings import LogSettings, Settings
 from panotti_daemon.testing import StoppedClock
+from tests.unit.intake.desk import Desk, play
 
 CLOCK = StoppedClock()
 
@@ -27,7 +29,11 @@ def paths(tmp_path: Path) -> Paths:
 
 @pytest.fixture
 def housekeeping(paths: Paths) -> Housekeeping:
-    return Housekeeping(paths, Settings(log=LogSettings(keep_files=2)), [paths.transcripts], CLOCK)
+    return Housekeeping(paths, Settings(log=LogSettings(keep_files=2)), [paths.transcripts], CLOCK, nothing_given_up)
+
+
+async def nothing_given_up(before: datetime) -> int:
+    return 0
 
 
 def left(path: Path, days_ago: float, size: int = 10) -> Path:
@@ -113,6 +119,17 @@ def test_half_a_runtime_file_goes_after_a_day(housekeeping: Housekeeping, paths:
     assert [path.name for path in paths.runtime.iterdir()] == ["daemon.json"]
 
 
+def test_what_is_left_of_a_plugin_that_was_being_installed_goes_after_a_day(
+    housekeeping: Housekeeping, paths: Paths
+) -> None:
+    stale, fresh = (paths.plugins / f".staging-{name}" for name in ("0a1b2c3d", "0a1b2c3e"))
+    for stage, days_ago in ((stale, 2), (fresh, 0.5)):
+        left(stage / "named" / "diary" / "plugin.py", days_ago)
+        aged(stage, days_ago)
+    housekeeping.sweep()
+    assert (stale.exists(), fresh.exists()) == (False, True)
+
+
 def test_what_was_removed_is_logged_with_its_size(housekeeping: Housekeeping, paths: Paths) -> None:
     left(paths.transcripts / ".panotti-0a1b2c3d.tmp", 2)
     with structlog.testing.capture_logs() as lines:
@@ -162,3 +179,33 @@ def test_it_sweeps_as_soon_as_it_is_started_and_ends_when_it_is_stopped(
         await housekeeping.stop()
 
     asyncio.run(scenario())
+
+
+def test_what_was_decoded_of_a_recording_that_was_given_up_goes_after_two_weeks(paths: Paths, tmp_path: Path) -> None:
+    decoded = Checkpoint(model="tiny.en", language="en", language_probability=0.9, windows=())
+
+    async def act(desk: Desk) -> None:
+        cancelled, waiting = await desk.came("cancelled.wav", b"one"), await desk.came("waiting.wav", b"two")
+        for row in (cancelled, waiting):
+            await desk.store.keep(row.transcript_id or "", decoded)
+        async with desk.database.transaction() as transaction:
+            await desk.ledger.cancel(transaction, cancelled.recording_id or "", "you cancelled it")
+
+        async def kept_after(days: float) -> list[int]:
+            swept = asyncio.Event()
+
+            async def drop(before: datetime) -> int:
+                count = await desk.store.drop_given_up(before)
+                swept.set()
+                return count
+
+            housekeeping = Housekeeping(paths, Settings(), [], StoppedClock(CLOCK.now() + timedelta(days=days)), drop)
+            housekeeping.start()
+            await swept.wait()
+            await housekeeping.stop()
+            return [len(await desk.store.checkpoints(row.transcript_id or "")) for row in (cancelled, waiting)]
+
+        assert await kept_after(13) == [1, 1]
+        assert await kept_after(15) == [0, 1]
+
+    play(tmp_path, act)

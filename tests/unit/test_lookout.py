@@ -151,7 +151,7 @@ def test_a_disk_that_is_nearly_full_is_told_once_until_there_is_ample_room(
         nearly_full(2 * free)
         await looks(looking, 2)
         assert await told(s) == ["+ The disk is nearly full"]
-        assert looking.full_disks[0].endswith(f"MB are left for {path.parent}. Without room, recordings have to wait.")
+        assert looking.full_disks[0].endswith(f" are left for {path.parent}. Without room, recordings have to wait.")
 
         nearly_full(free * 3 // 4)
         await looks(looking, 2)

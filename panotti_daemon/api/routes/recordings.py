@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from aiosqlite import Connection
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, Depends, HTTPException
 from fastapi import Path as PathParameter
 from fastapi.responses import Response
 
@@ -24,7 +24,17 @@ from panotti_daemon.settings import Format
 
 router = APIRouter(prefix="/recordings", tags=["recordings"])
 
-RecordingId = Annotated[str, PathParameter(description="As the list of recordings and the ledger have it.")]
+IdOrPart = Annotated[
+    str, PathParameter(description="As the list of recordings and the ledger have it, or how it begins or ends.")
+]
+
+
+async def whole_id(services: Injected, recording_id: IdOrPart) -> str:
+    async with services.database.reading() as connection:
+        return await recordings.whole_id(connection, recording_id)
+
+
+RecordingId = Annotated[str, Depends(whole_id)]
 TranscriptFormat = Annotated[Format, PathParameter(description="What the transcript is written as.")]
 
 MEDIA_TYPES = {

@@ -12,7 +12,8 @@ from aiosqlite import Connection
 from panotti_daemon.choices import DeliveryState
 from panotti_daemon.core.events import persistence
 from panotti_daemon.core.events.models import Delivery, Event
-from panotti_daemon.errors import PanottiError, PermanentError
+from panotti_daemon.errors import PermanentError
+from panotti_daemon.ids import meant_by
 from panotti_daemon.models.database import Database, queries, stamp
 
 ALL = -1
@@ -89,11 +90,9 @@ class Journal:
     async def _whole_id(self, connection: Connection, what: str, part: str) -> str:
         like = queries().event_ids_like if what == "event" else queries().correlation_ids_like
         found = [row[0] async for row in like(connection, part=part)]
-        if len(found) > 1 and part not in found:
-            raise PanottiError(f"More than one {what} begins or ends with {part}: give more of its id.")
-        if not found:
-            raise PermanentError(f"No {what} that is kept begins or ends with {part}.", title="Not in the journal")
-        return part if part in found else str(found[0])
+        if whole := meant_by(part, found, what):
+            return whole
+        raise PermanentError(f"No {what} that is kept begins or ends with {part}.", title="Not in the journal")
 
 
 async def load(connection: Connection, sequences: Sequence[int]) -> list[Entry]:

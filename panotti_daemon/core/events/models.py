@@ -114,6 +114,25 @@ class Event(BaseModel):
         return self.model_copy(update=today)
 
 
+class DamagedEvent(Event):
+    """Stands for what is stored and cannot be read: it can be shown and have its deliveries ended, but not handled."""
+
+    damaged: tuple[str, ...]
+    """The fields that could not be read, and are empty here."""
+
+    @classmethod
+    def of(cls, fields: dict[str, Any], error: ValidationError) -> Self:
+        damaged = tuple(sorted({str(detail["loc"][0]) for detail in error.errors()}))
+        empty = {"name": "event.damaged", "data": {}, "created_at": datetime.fromtimestamp(0, UTC)}
+        return cls.model_validate(fields | {name: empty[name] for name in damaged} | {"damaged": damaged})
+
+    def current(self) -> Self:
+        raise PayloadMisfit(
+            f"The stored event is damaged: its {' and its '.join(self.damaged)} cannot be read. "
+            "`panotti events dead --discard` gives it up; then `panotti retry` tries its recording again."
+        )
+
+
 class Delivery(BaseModel):
     """One event on its way to one subscriber."""
 

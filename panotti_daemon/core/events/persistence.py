@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from sqlite3 import Row
+from typing import Any
 
 from aiosqlite import Connection
+from pydantic import ValidationError
 
-from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
+from panotti_daemon.core.events.models import DamagedEvent, Delivery, DeliveryState, Event
 from panotti_daemon.core.events.types import EventPriority
 from panotti_daemon.models.database import queries, stamp
 
@@ -87,7 +89,20 @@ async def load(connection: Connection, event_id: str) -> Event:
 
 
 def as_event(row: Row) -> Event:
-    return Event.model_validate(dict(row) | {"data": json.loads(row["data"])})
+    """One that is damaged says so when it is handled: whoever only looks, or tidies up, goes on."""
+    fields = dict(row) | {"data": _parsed(row["data"])}
+    try:
+        return Event.model_validate(fields)
+    except ValidationError as error:
+        return DamagedEvent.of(fields, error)
+
+
+def _parsed(data: str) -> Any:
+    """None for what is no JSON."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None
 
 
 async def update(connection: Connection, delivery: Delivery, now: datetime) -> None:

@@ -31,6 +31,7 @@ from panotti_daemon.errors import MediaError, PanottiError, PermanentError, Unav
 from panotti_daemon.hours import Hours, checked_hours
 from panotti_daemon.models.recording.models import FinishedFile, Recording
 from panotti_daemon.models.transcript.models import Checkpoint, Transcript, Transcription, TranscriptStatus
+from panotti_daemon.sizes import shown_size
 
 __all__ = [
     "Attention",
@@ -73,4 +74,5 @@ __all__ = [
     "TranscriptionProgress",
     "Unavailable",
     "checked_hours",
+    "shown_size",
 ]

@@ -1,9 +1,5 @@
-"""Takes plugins through their lives, and changes them while the daemon runs. One bad plugin stops neither another nor
-the daemon; its deliveries wait for it.
-
-A new version takes over from an old one like this: it is read, checked and imported while the old one works; the old
-one finishes what it runs, while further deliveries wait; the new one is initialized and gets them; the old one is shut
-down. Whatever fails before that last step leaves the old one as it was.
+"""What plugins there are and are to run, and what their user can do with them while the daemon runs. One bad plugin
+stops neither another nor the daemon; its deliveries wait for it.
 """
 
 from __future__ import annotations
@@ -18,28 +14,23 @@ import structlog
 from panotti_daemon.clock import Clock
 from panotti_daemon.core.events.bus import EventBus
 from panotti_daemon.core.events.circuit import Rest
-from panotti_daemon.core.events.handlers import describe
 from panotti_daemon.core.plugins.crashes import Crashes
-from panotti_daemon.core.plugins.dependencies import accepts, dependents, start_order, unmet
+from panotti_daemon.core.plugins.dependencies import start_order, unmet
 from panotti_daemon.core.plugins.discovery import discover
-from panotti_daemon.core.plugins.hosting import Hosted, is_ours
-from panotti_daemon.core.plugins.importing import located
-from panotti_daemon.core.plugins.interface import Health
 from panotti_daemon.core.plugins.lifecycle import PluginRecord, PluginState
 from panotti_daemon.core.plugins.loading import Loader
 from panotti_daemon.core.plugins.manifest import Manifest, read_manifest
 from panotti_daemon.core.plugins.rousing import CHECK_SECONDS, Rousing
-from panotti_daemon.errors import ManifestError, PanottiError, PermanentError, PluginFailed, Unavailable
+from panotti_daemon.core.plugins.transitions import (
+    FINISH_SECONDS,
+    INITIALIZE_SECONDS,
+    SHUTDOWN_SECONDS,
+    Transitions,
+)
+from panotti_daemon.errors import ManifestError, PanottiError, PermanentError, PluginFailed
 from panotti_daemon.explain import suggest
 
 log = structlog.get_logger(__name__)
-
-INITIALIZE_SECONDS = 30.0
-SHUTDOWN_SECONDS = 1.0
-FINISH_SECONDS = 120.0
-"""How long a version that is to be replaced may go on with what it runs; then that is put back for the new one."""
-INTERRUPT_SECONDS = 2.0
-"""The same for one that is switched off."""
 
 
 class PluginManager:
@@ -68,13 +59,18 @@ class PluginManager:
         self._rousing = Rousing(crashes, clock, self._rouse, rest_check_seconds)
         self._changed = changed
         self._declared = declared
-        self._initialize_seconds = initialize_seconds
-        self._shutdown_seconds = shutdown_seconds
-        self._finish_seconds = finish_seconds
-        self._begun: list[PluginRecord] = []
-        """Those to be shut down, in the order in which they were initialized."""
         self._changing = asyncio.Lock()
         self.records: dict[str, PluginRecord] = {}
+        self._transitions = Transitions(
+            bus,
+            loader,
+            self.records,
+            self._changing,
+            self._declare,
+            initialize_seconds=initialize_seconds,
+            shutdown_seconds=shutdown_seconds,
+            finish_seconds=finish_seconds,
+        )
         bus.watch_rests(self._rest_changed)
 
     def register(self) -> None:
@@ -105,7 +101,7 @@ class PluginManager:
 
     def dependents(self, name: str) -> list[str]:
         """The running plugins that need this one."""
-        return [record.name for record in dependents(name, self._begun)]
+        return [record.name for record in self._transitions.dependents(name)]
 
     def is_wanted(self, record: PluginRecord) -> bool:
         """Whether its user, or else its manifest, wants it to run."""
@@ -127,9 +123,9 @@ class PluginManager:
     async def stop(self) -> None:
         """Releases what the plugins hold, in the reverse of the order in which they started."""
         await self._rousing.stop()
-        while self._begun:
-            record = self._begun[-1]
-            record.become(PluginState.STOPPED, await self._release(record))
+        while self._transitions.begun:
+            record = self._transitions.begun[-1]
+            record.become(PluginState.STOPPED, await self._transitions.release(record))
 
     async def enable(self, name: str) -> PluginRecord:
         """Switches a plugin on, for good. What waited for it is delivered. Raises PanottiError."""
@@ -152,7 +148,7 @@ class PluginManager:
                 raise PluginFailed(f"{' and '.join(needing)} would stop with it: --force does that")
             self._check_settled(self.dependents(name))
             self.wishes.wish(name, "enabled", False)
-            await self._take_away(record, "disabled")
+            await self._transitions.take_away(record, "disabled")
             record.become(PluginState.DISABLED)
             return record
 
@@ -162,13 +158,13 @@ class PluginManager:
             record = self._refreshed(name)
             if not record.folder.is_dir():
                 self._check_settled(self.dependents(name))
-                await self._take_away(record, "gone")
+                await self._transitions.take_away(record, "gone")
                 del self.records[name]
                 raise PermanentError(f"{record.folder} is gone, and {name} with it", title="No such plugin")
             await self._end_rest(record)
             if record.hosted:
                 try:
-                    await self._replace(record, record.hosted)
+                    await self._transitions.replace(record, record.hosted)
                 except PanottiError as error:
                     record.set_back(error.message)
                     raise
@@ -264,23 +260,8 @@ class PluginManager:
         if why_not := unmet(manifest, self.records):
             record.become(PluginState.FAILED, f"cannot start: {why_not}", is_blocked=True)
             return
-        if self._rousing.lets_rest(record):
-            return
-        try:
-            record.hosted = await self._loader.load(record.folder, manifest)
-            self._begun.append(record)
-            await record.hosted.initialize(self._initialize_seconds)
-        except BaseException as error:
-            if is_ours(error):
-                raise
-            log.debug("plugin failed to start", plugin=record.name, exc_info=error)
-            if record.hosted:
-                await self._release(record)
-            record.become(PluginState.FAILED, located(error, record.folder), lacks=isinstance(error, Unavailable))
-            return
-        record.become(PluginState.INITIALIZED)
-        self._bus.attach(record.name, record.hosted.handle)
-        record.become(PluginState.RUNNING)
+        if not self._rousing.lets_rest(record):
+            await self._transitions.start(record, manifest)
 
     def _rest_changed(self, name: str, rest: Rest | None) -> None:
         record = self.records.get(name)
@@ -304,92 +285,8 @@ class PluginManager:
 
     async def _take_over_settings(self, record: PluginRecord) -> None:
         if record.hosted:
-            await self._replace(record, record.hosted)
+            await self._transitions.replace(record, record.hosted)
         else:
             await self._loader.check(record.folder, read_manifest(record.folder))
             if record.state is PluginState.FAILED:
                 await self._begin(record)
-
-    async def _replace(self, record: PluginRecord, old: Hosted) -> None:
-        """Raises PanottiError, and then the old one goes on."""
-        manifest = read_manifest(record.folder)
-        self._check_fit(manifest)
-        new = await self._loader.load(record.folder, manifest)
-        before, record.is_changing = record.reason, True
-        record.become(PluginState.RUNNING, "finishes what it runs; then a new version takes over")
-        try:
-            await self._finished(record, old)
-            self._check_fit(manifest)
-            await new.initialize(self._initialize_seconds)
-        except BaseException as error:
-            self._bus.attach(record.name, old.handle)
-            record.become(PluginState.RUNNING, before)
-            await _released(new, self._shutdown_seconds)
-            if is_ours(error):
-                raise
-            raise PluginFailed(located(error, record.folder)) from error
-        finally:
-            record.is_changing = False
-        record.hosted, record.manifest = new, manifest
-        self._declare(manifest)
-        self._bus.attach(record.name, new.handle)
-        record.set_back(None)
-        record.is_found(Health())
-        record.become(PluginState.RUNNING, f"reloaded, version {manifest.version}")
-        if reason := await _released(old, self._shutdown_seconds):
-            log.warning("the version before did not end well", plugin=record.name, reason=reason)
-
-    async def _finished(self, record: PluginRecord, old: Hosted) -> None:
-        """Until it has ended what it runs. That may take long: other plugins can be changed meanwhile."""
-        self._changing.release()
-        try:
-            await asyncio.gather(
-                self._bus.detach(record.name, self._finish_seconds), old.finish_actions(self._finish_seconds)
-            )
-        finally:
-            await self._changing.acquire()
-
-    def _check_fit(self, manifest: Manifest) -> None:
-        """Whether what it needs is there, and what needs it accepts this version. Raises PluginFailed."""
-        if why_not := unmet(manifest, self.records):
-            raise PluginFailed(why_not)
-        for record in self._begun:
-            versions = record.manifest.dependencies.get(manifest.name) if record.manifest else None
-            if versions and not accepts(versions, manifest):
-                raise PluginFailed(f"{record.name} needs {manifest.name} {versions}, and this is {manifest.version}")
-
-    async def _take_away(self, record: PluginRecord, why: str) -> None:
-        """Ends one, what depends on it first; it gets nothing from now on."""
-        for needy in dependents(record.name, self._begun):
-            await self._end(needy)
-            reason = f"cannot start: {needy.name} -> {record.name}, which is {why}"
-            needy.become(PluginState.FAILED, reason, is_blocked=True)
-        await self._end(record)
-        if self._bus.is_declared(record.name):
-            self._bus.undeclare(record.name)
-
-    async def _end(self, record: PluginRecord) -> None:
-        """Ends one for now; what waits for it goes on waiting."""
-        if record.hosted:
-            await self._bus.detach(record.name, INTERRUPT_SECONDS)
-            await record.hosted.finish_actions(INTERRUPT_SECONDS)
-            if reason := await self._release(record):
-                log.warning("a plugin did not end well", plugin=record.name, reason=reason)
-
-    async def _release(self, record: PluginRecord) -> str | None:
-        """Returns what went wrong."""
-        assert record.hosted
-        hosted, record.hosted = record.hosted, None
-        self._begun.remove(record)
-        return await _released(hosted, self._shutdown_seconds)
-
-
-async def _released(hosted: Hosted, seconds: float) -> str | None:
-    """What went wrong in `shutdown`."""
-    try:
-        await hosted.release(seconds)
-    except BaseException as error:
-        if is_ours(error):
-            raise
-        return f"shutdown: {describe(error)}"
-    return None

@@ -18,6 +18,7 @@ import psutil
 from panotti_daemon.engine.machine import cgroups
 from panotti_daemon.engine.models.catalog import KnownModel
 from panotti_daemon.settings.resources import DEFAULT, Resources, usable_processors
+from panotti_daemon.sizes import shown_size
 
 MOST_WORKERS = 8
 """Beyond, memory is what they wait for."""
@@ -48,7 +49,7 @@ class Machine:
     def description(self) -> str:
         cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
         with_gpu = f"no GPU: {self.without_gpu}" if self.without_gpu else "a GPU"
-        limit = f", {self.limit_megabytes / 1000:.1f} GB for the engine" if self.limit_megabytes else ""
+        limit = f", {shown_size(self.limit_megabytes * 1_000_000)} for the engine" if self.limit_megabytes else ""
         return f"{cores}, {self.memory_megabytes / 1000:.0f} GB{limit}, {with_gpu}"
 
     def workers_for(self, model: KnownModel | None) -> int:

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from panotti_daemon.engine.models.checksums import RECORD, digest_of, write_record
 from panotti_daemon.errors import ModelUnavailable
+from panotti_daemon.sizes import shown_size
 
 OnDownload = Callable[[str, float | None], None]
 """Called with the model's name and the fraction that has arrived."""
@@ -105,7 +106,7 @@ class _Download:
         if needed + _ROOM_LEFT > free:
             raise ModelUnavailable(
                 f"There is no room for the model {self._name!r} in {self._folder.parent}: it takes another "
-                f"{needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free"
+                f"{shown_size(needed)}, and {shown_size(free)} are free"
             )
 
     def _is_there(self, file: _File) -> bool:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import structlog
 
-from panotti_daemon import __version__
 from panotti_daemon.core.plugins.protocol import OnCheckpoint, OnProgress, Transcriber
 from panotti_daemon.engine.client import Engine
 from panotti_daemon.engine.messages import Progress, Remote
 from panotti_daemon.engine.remote.keys import ServerKeys
-from panotti_daemon.engine.transcriber import tracks_of
+from panotti_daemon.engine.transcriber import completed, tracks_of
 from panotti_daemon.errors import ServerRefused, ServerUnavailable
 from panotti_daemon.models.recording.models import Recording
 from panotti_daemon.models.transcript.models import Checkpoint, RequestedSettings, Transcription
@@ -53,9 +52,7 @@ class RemoteTranscriber:
             on_checkpoint=on_checkpoint,
             remote=remote,
         )
-        return result.model_copy(
-            update={"versions": {"panotti": __version__, **result.versions}, "incomplete": recording.incomplete}
-        )
+        return completed(result, recording)
 
 
 def choice(

@@ -76,7 +76,7 @@ SELECT * FROM ledger
 WHERE transcript_id = :transcript_id AND state = 'duplicate' AND present = 1 AND NOT EXISTS (
     SELECT 1 FROM events JOIN deliveries ON deliveries.event_id = events.id
     WHERE events.correlation_id = :recording_id AND events.name = 'recording.known'
-      AND json_extract(events.data, '$.path') = ledger.path
+      AND iif(json_valid(events.data), json_extract(events.data, '$.path'), NULL) = ledger.path
       AND deliveries.state IN ('queued', 'running', 'waiting')
 );
 

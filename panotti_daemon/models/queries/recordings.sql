@@ -15,6 +15,11 @@ VALUES (:recording_id, :position, :path, :label, :content_hash, :size, :mtime_ns
 -- name: recording_by_id^
 SELECT * FROM recordings WHERE id = :id;
 
+-- name: recording_ids_like
+SELECT id FROM recordings
+WHERE substr(id, 1, length(:part)) = :part OR substr(id, -length(:part)) = :part
+ORDER BY id <> :part LIMIT 2;
+
 -- name: recording_by_content^
 SELECT * FROM recordings WHERE content_id = :content_id;
 

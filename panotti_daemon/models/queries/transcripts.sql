@@ -30,7 +30,8 @@ DELETE FROM transcripts WHERE recording_id = :recording_id AND status = 'pending
 -- Whether somebody is to make this transcript, now or later.
 SELECT 1 FROM deliveries JOIN events ON events.id = deliveries.event_id
 WHERE events.correlation_id = :recording_id AND deliveries.state IN ('queued', 'running', 'waiting')
-  AND events.name = 'recording.ready' AND json_extract(events.data, '$.transcript_id') = :transcript_id
+  AND events.name = 'recording.ready'
+  AND iif(json_valid(events.data), json_extract(events.data, '$.transcript_id'), NULL) = :transcript_id
 LIMIT 1;
 
 -- name: segments_of_transcript
@@ -53,6 +54,14 @@ SELECT id, :data FROM transcripts WHERE id = :transcript_id AND status = 'pendin
 
 -- name: checkpoints_of_transcript
 SELECT data FROM checkpoints WHERE transcript_id = :transcript_id ORDER BY id;
+
+-- name: delete_given_up_checkpoints!
+-- Of what failed or was cancelled, and of which there has been no news since.
+DELETE FROM checkpoints WHERE transcript_id NOT IN (
+    SELECT transcript_id FROM ledger
+    WHERE transcript_id IS NOT NULL AND state <> 'duplicate'
+      AND (state NOT IN ('failed', 'cancelled') OR updated_at >= :before)
+);
 
 -- name: delete_checkpoints!
 DELETE FROM checkpoints WHERE transcript_id = :transcript_id;

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from panotti_daemon.choices import FileState as FileState
+from panotti_daemon.models.recording.names import stem
 
 
 class Track(BaseModel):
@@ -41,6 +42,12 @@ class Recording(BaseModel):
     @property
     def path(self) -> Path:
         return self.tracks[0].path
+
+    def found_at(self, tracks: tuple[Track, ...], folder: Path) -> Recording:
+        """The same content where it stands as well; a file alone that has another name there is called by that."""
+        is_renamed = len(tracks) == 1 and tracks[0].path.name != self.path.name
+        title = stem(tracks[0].path.name) if is_renamed else self.title
+        return self.model_copy(update={"title": title, "tracks": tracks, "folder": folder})
 
 
 class FinishedFile(BaseModel):

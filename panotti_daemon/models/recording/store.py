@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiosqlite import Connection
 
 from panotti_daemon.errors import PermanentError
+from panotti_daemon.ids import meant_by
 from panotti_daemon.models.database import queries, stamp
 from panotti_daemon.models.recording.models import Recording, Track
 
@@ -36,6 +37,14 @@ async def get(connection: Connection, recording_id: str) -> Recording:
     if row is None:
         raise PermanentError("Panotti does not know this recording any more; drop its file again.")
     return await _read(connection, dict(row))
+
+
+async def whole_id(connection: Connection, part: str) -> str:
+    """By the id or how it begins or ends. Raises PermanentError, and PanottiError where several are meant."""
+    found = [row["id"] async for row in queries().recording_ids_like(connection, part=part)]
+    if whole := meant_by(part, found, "recording"):
+        return whole
+    raise PermanentError(f"Panotti knows no recording {part}.", title="Not known")
 
 
 async def by_content(connection: Connection, content_id: str) -> Recording | None:

@@ -126,7 +126,7 @@ class Document(Frozen):
         return cls(
             content_id=transcript.content_id,
             recording_id=transcript.recording_id,
-            title=transcript.title,
+            title=recording.title,
             sources=tuple(
                 Source(name=printable(track.path.name), label=track.label, size=track.size)
                 for track in recording.tracks

@@ -83,6 +83,8 @@ class Checkpoint(Frozen):
     language: str
     language_probability: float
     windows: tuple[DecodedWindow, ...]
+    fraction: float = 0.0
+    """Of the recording, that was done by then."""
 
 
 class Transcription(Frozen):

@@ -129,6 +129,11 @@ class TranscriptStore:
                 log.warning("a checkpoint cannot be read", transcript_id=transcript_id)
         return found
 
+    async def drop_given_up(self, before: datetime) -> int:
+        """Drops the checkpoints of what failed or was cancelled by then and not taken up again; returns how many."""
+        async with self._database.transaction() as transaction:
+            return int(await queries().delete_given_up_checkpoints(transaction.connection, before=stamp(before)))
+
     async def keep(self, transcript_id: str, checkpoint: Checkpoint) -> None:
         async with self._database.transaction() as transaction:
             await queries().insert_checkpoint(

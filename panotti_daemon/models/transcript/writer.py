@@ -15,6 +15,7 @@ from panotti_daemon.errors import OutputUnavailable, PlanOutdated
 from panotti_daemon.models.database import Database, queries, stamp, to_its_end
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import Recording
+from panotti_daemon.models.recording.names import stem
 from panotti_daemon.models.transcript import outputs
 from panotti_daemon.models.transcript.formats import Document, Rendering, speaker_labels
 from panotti_daemon.models.transcript.models import Transcript
@@ -75,8 +76,11 @@ class OutputWriter:
         missing = tuple(format for format in folder.formats if format not in there)
         if not missing:
             return {}
-        if there:
-            neighbour = next(iter(there.values()))
+        neighbour = next(iter(there.values()), None)
+        if len(recording.tracks) == 1 and (neighbour is None or neighbour.stem == stem(came.name)):
+            copy = recording.tracks[0].model_copy(update={"path": came})
+            recording = recording.found_at((copy,), folder.path)
+        if neighbour:
             destination = Destination(root, neighbour.parent, (neighbour.stem,), recording.title)
         else:
             own = [track.path for track in recording.tracks]

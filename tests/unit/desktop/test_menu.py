@@ -233,7 +233,7 @@ def test_a_model_in_the_settings_that_is_not_here_is_shown_and_cannot_be_chosen(
 @pytest.mark.parametrize(
     ("downloads", "label", "action"),
     [
-        ([], "large-v3, 3,100 MB", Action.PULL_MODEL),
+        ([], "large-v3, 3.1 GB", Action.PULL_MODEL),
         ([ModelDownload(model="large-v3", fraction=0.42)], "Cancel large-v3, 42%", Action.CANCEL_PULL),
         ([ModelDownload(model="large-v3", problem="no network")], "large-v3: no network", Action.PULL_MODEL),
     ],

@@ -18,7 +18,7 @@ from panotti_daemon.intake.forget import Forget
 from panotti_daemon.intake.identify import Identify
 from panotti_daemon.intake.ledger import Ledger, LedgerRow, Seen
 from panotti_daemon.intake.observe import hash_file, look
-from panotti_daemon.intake.register import Part, Register
+from panotti_daemon.intake.register import Part, Register, requested_settings
 from panotti_daemon.intake.watcher import Watcher
 from panotti_daemon.models.database import Database
 from panotti_daemon.models.recording import store as recordings
@@ -62,9 +62,10 @@ class Desk:
     async def came(self, name: str, content: bytes = b"one") -> LedgerRow:
         """A file that has been identified as a recording."""
         row = await self.seen(name, content)
+        asked = requested_settings(self.folder)
         async with self.database.transaction() as transaction:
             part = Part(row, None, hash_file(row.path))
-            await self.register.commit(transaction, [part], self.folder, row.path.stem)
+            await self.register.commit(transaction, [part], self.folder, asked, row.path.stem)
         return await self.row(name)
 
     async def transcribed(self, name: str, content: bytes = b"one", text: str = "Hello Ann.") -> str:

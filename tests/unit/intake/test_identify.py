@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,5 +123,40 @@ def test_a_track_that_waits_for_its_sibling_is_not_taken_for_one_that_nobody_loo
         await desk.arrivals.scanned(desk.folder, Scan([Found(row.path, row.look)]))
         assert not desk.arrivals.is_growing(row.path)
         await desk.identify.stop()
+
+    play(tmp_path, act)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe is what a drive that hangs is played by")
+def test_a_vocabulary_on_a_drive_that_hangs_holds_up_neither_the_loop_nor_the_database(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        vocabulary = tmp_path / "terms.txt"
+        os.mkfifo(vocabulary)
+        desk.folder = desk.folder.model_copy(update={"vocabulary": vocabulary})
+        row = await desk.seen("call.wav")
+        assert row.look
+        desk.identify.start(Follower())
+        desk.identify.add(Settled(row.path, row.look), desk.folder, row)
+
+        pipe = -1
+
+        async def is_asked() -> bool:
+            nonlocal pipe
+            with suppress(OSError):  # nobody reads it yet
+                pipe = os.open(vocabulary, os.O_WRONLY | os.O_NONBLOCK)
+            return pipe != -1
+
+        await eventually(is_asked)
+        await desk.seen("other.wav")
+        os.write(pipe, b"Panotti\n")
+        os.close(pipe)
+
+        async def is_identified() -> bool:
+            return (await desk.row("call.wav")).state is FileState.READY
+
+        await eventually(is_identified)
+        await desk.identify.stop()
+        transcript = await desk.store.get((await desk.row("call.wav")).transcript_id or "")
+        assert transcript.settings.vocabulary == ("Panotti",)
 
     play(tmp_path, act)

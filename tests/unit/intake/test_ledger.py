@@ -8,6 +8,7 @@ import pytest
 
 from panotti_daemon.choices import FileState
 from panotti_daemon.core.events.dead_letters import DeadLetters
+from panotti_daemon.core.events.handlers import Subscription
 from panotti_daemon.core.events.journal import Selection
 from panotti_daemon.core.events.models import Event
 from panotti_daemon.core.events.replay import Replay
@@ -83,5 +84,20 @@ def test_a_file_follows_the_replay_of_its_transcription(path: Path) -> None:
         s.bus.pause("worker")
         await Replay(s.database, s.bus, s.clock).run(Selection(correlation_id="r1"))
         assert await shown(s, ledger) == (FileState.READY, "its turn will come")
+
+    play(path, act)
+
+
+def test_a_file_whose_event_is_damaged_has_failed_and_says_why(path: Path) -> None:
+    async def act(s: Scene) -> None:
+        s.bus.declare(Subscription("worker", ("recording.ready",)))
+        ledger = await published(s)
+        async with s.database.transaction() as transaction:
+            await transaction.connection.execute("UPDATE events SET data = '{'")
+        s.bus.attach("worker", Recorder())
+        await s.until("dead")
+        state, reason = await shown(s, ledger)
+        assert state is FileState.FAILED
+        assert "The stored event is damaged: its data cannot be read." in reason
 
     play(path, act)

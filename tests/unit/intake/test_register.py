@@ -5,6 +5,7 @@ from pathlib import Path
 from panotti_daemon.core.events.models import Event
 from panotti_daemon.core.events.types import (
     EventContext,
+    EventPriority,
     RecordingData,
     TranscriptionCompleted,
     TranscriptionData,
@@ -83,6 +84,22 @@ def test_copies_that_came_while_there_was_no_transcript_are_told_once_there_is_o
         told = (await desk.events("recording.known"))[1:]
         assert [event.data["path"] for event in told] == [str(copy.path)]
         assert told[0].correlation_id == copy.recording_id
+
+    play(tmp_path, act)
+
+
+def test_damaged_events_keep_neither_their_recording_nor_its_copies_from_being_told_anew(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.ledger.transcribers = frozenset({TRANSCRIBER})
+        desk.subscribe(TRANSCRIBER, "recording.ready", "recording.known")
+        original = await desk.came("original.wav")
+        await desk.came("copy.wav")
+        async with desk.database.transaction() as transaction:
+            await transaction.connection.execute("UPDATE events SET data = '{'")
+            assert await desk.register.republish(transaction, original.recording_id or "", EventPriority.NOW) == 1
+        assert len(await desk.events("recording.ready")) == 2
+        await desk.bus.publish(await completed(desk, "original.wav"))
+        assert len(await desk.events("recording.known")) == 2
 
     play(tmp_path, act)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 from panotti_daemon.errors import ManifestError, PluginRefused
 from panotti_daemon.plugin_kit import unpacking
-from panotti_daemon.plugin_kit.placing import place, remove, staging
+from panotti_daemon.plugin_kit.placing import place, recover, remove, staging
 from panotti_daemon.plugin_kit.sources import opened
 from tests.unit.plugin_kit.plugins import plugin
 
@@ -189,6 +191,41 @@ def test_whoever_gives_up_in_the_middle_keeps_the_old_one(
     with staging(plugins) as stage, pytest.raises(KeyboardInterrupt):
         place(stage / "made", target, replace=True)
     assert tree(plugins) == ["tried/plugin.py", "tried/plugin.yaml"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from panotti_daemon.plugin_kit import placing, sources
+
+steps, rename = int(sys.argv[1]), Path.rename
+
+def rename_and_die(source, to):
+    global steps
+    renamed = rename(source, to)
+    if "tried" in (source.name, Path(to).name) and Path(to).parent == Path(sys.argv[3]):
+        steps -= 1
+        if steps == 0:
+            os._exit(1)
+    return renamed
+
+Path.rename = rename_and_die
+with sources.opened(sys.argv[2], Path(sys.argv[3])) as offer:
+    offer.install(Path(sys.argv[3]), upgrade=True)
+"""
+
+
+@pytest.mark.parametrize(("steps", "version"), [(1, "1.0.0"), (2, "2.0.0")])
+def test_an_upgrade_that_is_killed_leaves_one_version_whole(
+    tmp_path: Path, plugins: Path, steps: int, version: str
+) -> None:
+    install(str(plugin(tmp_path / "old", version="1.0.0")), plugins)
+    new = plugin(tmp_path / "new", version="2.0.0")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(steps), new, plugins], check=False)
+    assert killed.returncode == 1
+    recover(plugins)
+    assert version in (plugins / "tried" / "plugin.yaml").read_text()
+    assert [path for path in plugins.iterdir() if not path.name.startswith(".staging-")] == [plugins / "tried"]
 
 
 def test_a_link_that_is_removed_leaves_what_it_points_to(tmp_path: Path, plugins: Path) -> None:

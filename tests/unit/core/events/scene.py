@@ -17,8 +17,7 @@ from panotti_daemon.core.events.models import Delivery, DeliveryState, Event
 from panotti_daemon.models.database import Database
 from panotti_daemon.testing import NOW as NOW
 from panotti_daemon.testing import StoppedClock as StoppedClock
-
-PATIENCE = 20.0
+from tests.daemon import PATIENCE
 
 
 @dataclass

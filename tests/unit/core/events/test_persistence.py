@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from panotti_daemon.core.events import persistence
+from panotti_daemon.core.events.dead_letters import DeadLetters
+from panotti_daemon.core.events.journal import Journal, Selection
 from panotti_daemon.core.events.models import DeliveryState, Event
 from panotti_daemon.core.events.types import EventPriority
 from panotti_daemon.models.database import queries
-from tests.unit.core.events.scene import NOW, Scene, play
+from tests.unit.core.events.scene import NOW, Recorder, Scene, holds, play
 
 EVENT = Event.create(
     "example.happened",
@@ -107,5 +109,27 @@ def test_claiming_uses_an_index_however_many_deliveries_are_done(path: Path, que
             rows = await (await connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)).fetchall()
         plan = [row[3] for row in rows]
         assert not [step for step in plan if step.startswith("SCAN") or "TEMP B-TREE" in step], plan
+
+    play(path, act)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("data", '{"half'), ("data", "[]"), ("name", "NO NAME"), ("created_at", "yesterday")],
+)
+def test_a_damaged_event_is_dead_with_a_reason_and_in_nobodys_way(path: Path, column: str, value: str) -> None:
+    async def act(s: Scene) -> None:
+        worker = Recorder()
+        s.subscribe("worker", worker)
+        async with s.database.transaction() as transaction:
+            await persistence.insert(transaction.connection, [(EVENT, ["worker"])])
+            await transaction.connection.execute(f"UPDATE events SET {column} = ?", (value,))
+        await s.publish("a.sound")
+        await holds(lambda: worker.names == ["a.sound"])
+        (letter,) = await DeadLetters(s.database, s.bus).find(Selection())
+        assert letter.event.id == EVENT.id
+        assert f"The stored event is damaged: its {column} cannot be read." in str(letter.delivery.error)
+        entries, _ = await Journal(s.database).page(Selection(), limit=10)
+        assert EVENT.id in [entry.event.id for entry in entries]
 
     play(path, act)

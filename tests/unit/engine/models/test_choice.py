@@ -88,4 +88,4 @@ def test_a_model_that_nobody_knows_is_taken_for_a_suitable_one() -> None:
 def test_a_memory_limit_counts() -> None:
     limited = Machine(cores=8, memory_megabytes=32_000, without_gpu=NO_GPU, limit_megabytes=1_000)
     assert chosen(["large-v3-turbo", "base"], limited) == "base"
-    assert "1.0 GB for the engine" in limited.description
+    assert "1 GB for the engine" in limited.description

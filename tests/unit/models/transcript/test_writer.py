@@ -71,6 +71,23 @@ def test_new_looks_replace_the_files_that_nobody_edited(tmp_path: Path) -> None:
     play(tmp_path, act)
 
 
+def test_the_transcript_of_a_copy_in_another_folder_is_called_by_the_copy(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        transcript, recording = await desk.transcript_of(await desk.came("call.wav"))
+        await desk.outputs.write(transcript, recording)
+        (tmp_path / "notes out").mkdir()
+        desk.folder = desk.folder.model_copy(
+            update={"path": tmp_path / "notes", "output": tmp_path / "notes out", "formats": (Format.MD,)}
+        )
+        written = await desk.outputs.restore(transcript, recording, tmp_path / "notes" / "note.wav")
+        assert written["md"].read_text().startswith("# note\n\n- **Recording:** note.wav\n")
+        desk.settle_for(Format.MD, Format.JSON)
+        await desk.outputs.restore(transcript, recording, tmp_path / "notes" / "third.wav")
+        assert desk.written() == {"note.md", "note.json"}
+
+    play(tmp_path, act)
+
+
 def test_a_writing_that_is_cancelled_comes_to_its_end_before_the_next_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
