@@ -59,6 +59,8 @@ class Plugin(PluginBase):
         return [self._completed(event, recording, transcript, paths, status)]
 
     async def _run_engine(self, event: Event, recording: Recording, transcript: Transcript) -> Transcription:
+        done = await self.context.transcripts.checkpoints(transcript.id)
+        reached = max((checkpoint.fraction for checkpoint in done), default=0.0)
         loop = asyncio.get_running_loop()
         telling: set[asyncio.Task[None]] = set()
 
@@ -68,21 +70,24 @@ class Plugin(PluginBase):
             task.add_done_callback(telling.discard)
 
         def on_progress(fraction: float, seconds_left: float | None) -> None:
+            nonlocal reached
+            reached = max(reached, fraction)  # the engine comes upon what is done only bit by bit
             self.is_alive(event)
-            begin(self._tell("progress", recording, fraction, seconds_left))
+            begin(self._tell("progress", recording, reached, seconds_left))
 
         def on_checkpoint(checkpoint: Checkpoint) -> None:
             begin(self._keep(event, recording, transcript, checkpoint))
 
-        done = await self.context.transcripts.checkpoints(transcript.id)
-        await self._tell("started", recording)
+        await self._tell("started", recording, reached)
         try:
-            return await self.context.transcriber.transcribe(
+            result = await self.context.transcriber.transcribe(
                 recording, transcript.settings, done=done, on_progress=on_progress, on_checkpoint=on_checkpoint
             )
+            reached = 1.0
+            return result
         finally:
             await asyncio.gather(*telling)
-            await self._tell("stopped", recording, 1.0)
+            await self._tell("stopped", recording, reached)
 
     async def _keep(self, event: Event, recording: Recording, transcript: Transcript, checkpoint: Checkpoint) -> None:
         await self.context.transcripts.keep(transcript.id, checkpoint)
@@ -91,9 +96,7 @@ class Plugin(PluginBase):
         heard = [HeardSegment(start=s.start, end=s.end, text=s.text, track=s.track) for s in segments]
         await self.announce("transcription_local.heard", TranscriptionHeard(recording_id=recording.id, segments=heard))
 
-    async def _tell(
-        self, what: str, recording: Recording, fraction: float = 0.0, seconds_left: float | None = None
-    ) -> None:
+    async def _tell(self, what: str, recording: Recording, fraction: float, seconds_left: float | None = None) -> None:
         progress = TranscriptionProgress(
             recording_id=recording.id, title=recording.title, fraction=fraction, seconds_left=seconds_left
         )

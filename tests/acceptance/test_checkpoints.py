@@ -52,6 +52,8 @@ def test_a_kill_in_the_middle_of_a_long_recording_costs_no_more_than_the_windows
     daemon.kill()
     before = kept(daemon)
     with daemon:
+        [again] = wait_until(lambda: daemon.status().jobs)
+        assert again.fraction >= job.fraction
         daemon.wait_for(source, FileState.DONE)
         assert taken_over(daemon, job.recording_id) == [0, before]
         assert kept(daemon) == 0

@@ -149,6 +149,13 @@ async def test_progress_is_announced_and_shows_that_the_handler_lives(hosted: Ho
     assert plugin.heartbeats == [READY.id]
 
 
+async def test_progress_does_not_fall_back_when_a_transcription_goes_on(hosted: Hosting) -> None:
+    first = checkpoint(0, "Hello Ann.").model_copy(update={"fraction": 0.7})
+    async with transcriber(hosted, Services(kept=[first])) as plugin:
+        await plugin.deliver(READY)
+    assert [a.data["fraction"] for a in plugin.announcements] == [0.7, 0.7, 1.0]
+
+
 async def test_a_recording_that_was_forgotten_is_not_tried_again(hosted: Hosting, services: Services) -> None:
     async with transcriber(hosted, services) as plugin:
         with pytest.raises(PermanentError):

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from panotti_daemon.cli.main import app
 from panotti_daemon.core.events.types import ANNOUNCEMENTS, EVENTS, Payload, PluginError
 from panotti_daemon.settings import Settings
-from tests.daemon import wait_until
+from tests.daemon import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "panotti_daemon"
@@ -42,6 +42,7 @@ LEAVES = {
     "paths",
     "process",
     "settings",
+    "sizes",
     "watchdog",
 }
 MAY_IMPORT: dict[str, set[str]] = {
@@ -58,12 +59,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lookout": {"models", "core.events", "intake"},
     "client": {"api.schemas", "api.model_schemas", "api.plugin_schemas"},
     "desktop": {"client", "api.schemas", "api.model_schemas"},
-    "housekeeping": {"models", "engine", "desktop"},
+    "housekeeping": {"models", "plugin_kit", "engine", "desktop"},
     "doctor": {"models", "engine", "api", "client", "desktop"},
     "app": {
         "models",
         "core.events",
         "core.plugins",
+        "plugin_kit",
         "engine",
         "intake",
         "pausing",
@@ -92,6 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 LEAVES_MAY_IMPORT = {
     "explain": set(),
     "hours": {"clock"},
+    "ids": {"errors"},
     "logs": {"settings"},
     "loops": {"errors"},
 }
@@ -101,12 +104,14 @@ ENGINE_CHILD = {
     "engine.media.audio",
     "engine.media.bleed",
     "engine.media.encode",
+    "engine.media.loudness",
     "engine.media.noise",
     "engine.media.same_sound",
     "engine.media.tracks",
     "engine.remote.job",
     "engine.remote.packing",
     "engine.speech.hearing",
+    "engine.speech.sides",
     "engine.speech.silero",
     "engine.speech.windows",
     "engine.whisper.decoder",
@@ -215,7 +220,7 @@ main()
         wait_until(lambda: (tmp_path / "run" / "daemon.json").exists() or process.poll() is not None, "it runs")
     finally:
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE)
     loaded = set(json.loads(output.splitlines()[-1]))
     assert "panotti_plugins" in loaded
     assert not loaded & NOT_IN_THE_DAEMON

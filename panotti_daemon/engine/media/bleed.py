@@ -8,18 +8,14 @@ from __future__ import annotations
 import re
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import accumulate, groupby
-from statistics import median
+from itertools import accumulate, groupby, permutations
 
 import numpy as np
 
 from panotti_daemon.engine.media.audio import SAMPLE_RATE, Samples
+from panotti_daemon.engine.media.loudness import AS_HEARD, QUIETER_DB, STEP, Loudness, voices
 from panotti_daemon.models.transcript.models import Segment, Word
-
-_STEP = SAMPLE_RATE // 10
-_SILENCE_DB = -100.0
 
 _LATEST_SECONDS = 1.0
 """How far from the words its copy may lie: the sound takes its time, and Whisper's times are not exact."""
@@ -27,34 +23,11 @@ _SHORTEST_MATCH = 3
 """Letters in a row that both texts must have to count as alike."""
 _LEAST_ALIKE = 0.4
 """Of a segment's letters; quiet copies are garbled."""
-_QUIETER_DB = 6.0
-_FAR_QUIETER_DB = 20.0
-"""Nobody speaks so: whatever words it seems to have are what is left of the other side's."""
-_FEW = 0.2
-"""Of a listener's segments may seem to be his own: what Whisper hears while the other side pauses."""
+_FAR_QUIETER_DB = 14.0
+"""Below where bleed begins, nobody speaks: whatever words it seems to have are what is left of the other side's."""
 _SHORTEST_CLAUSE = 16
 """Letters. Of less, neither its words nor its loudness say much."""
 _CLAUSE_ENDS = re.compile(r"(?<=[.,;:!?…])(?=\s)|(?<=[。、，！？])(?=\w)")
-
-
-class Loudness:
-    """How loud a track is, every tenth of a second: 144 kB for an hour."""
-
-    def __init__(self) -> None:
-        self._powers: list[Samples] = []
-
-    def add(self, block: Samples) -> None:
-        """The next block of the track. All but the last are whole numbers of tenths of a second."""
-        steps = np.pad(block, (0, -len(block) % _STEP)).reshape(-1, _STEP)
-        self._powers.append(np.mean(steps**2, axis=1, dtype=np.float32))
-
-    def between(self, start: float, end: float) -> float:
-        """In dB, 0 at most: the mean of the time from `start` up to `end`, in seconds."""
-        first = int(start * SAMPLE_RATE) // _STEP
-        if len(self._powers) > 1:
-            self._powers = [np.concatenate(self._powers)]
-        powers = self._powers[0][first : max(first, int(end * SAMPLE_RATE) // _STEP) + 1]
-        return 10 * float(np.log10(np.mean(powers) + 1e-10)) if len(powers) else _SILENCE_DB
 
 
 def mark_bleed(segments: Sequence[Segment], loudness: Mapping[str | None, Loudness]) -> tuple[Segment, ...]:
@@ -67,23 +40,13 @@ def mark_bleed(segments: Sequence[Segment], loudness: Mapping[str | None, Loudne
     cut = [_clauses(segment) for segment in segments]
     clauses = sorted((clause for found in cut for clause in found), key=lambda clause: clause.start)
     neighbours, whole = _Neighbours(clauses), _Neighbours(segments)
-    alone = [clause for clause in clauses if not neighbours.cover(clause)]
-    tracks = {
-        label: _Track(
-            track,
-            [clause for clause in clauses if clause.track == label],
-            [clause for clause in alone if clause.track == label],
-        )
-        for label, track in loudness.items()
-    }
-    voices = {label: _voice(tracks, label) for label in tracks}
+    quieter = _quieter(loudness)
 
     def is_copy(clause: Segment, others: _Neighbours) -> bool:
-        above = {label: track.level(clause) - voices[label] for label, track in tracks.items()}
-        here = above.pop(clause.track)
-        quieter = max(above.values(), default=here) - here
-        return (quieter >= _QUIETER_DB and _alike(clause.text, others.of(clause)) >= _LEAST_ALIKE) or (
-            quieter >= _FAR_QUIETER_DB and neighbours.cover(clause)
+        steps = slice(int(clause.start * SAMPLE_RATE) // STEP, int(clause.end * SAMPLE_RATE) // STEP + 1)
+        by = float(np.median(quieter[clause.track][steps]))
+        return (by >= 0 and _alike(clause.text, others.of(clause)) >= _LEAST_ALIKE) or (
+            by >= _FAR_QUIETER_DB and neighbours.cover(clause)
         )
 
     originals = _Neighbours([clause for clause in clauses if not is_copy(clause, whole)])
@@ -99,6 +62,21 @@ def mark_bleed(segments: Sequence[Segment], loudness: Mapping[str | None, Loudne
 
     result = (part for segment, found in zip(segments, cut, strict=True) for part in marked(segment, found))
     return tuple(sorted(result, key=lambda segment: (segment.start, segment.end)))
+
+
+def _quieter(loudness: Mapping[str | None, Loudness]) -> dict[str | None, Samples]:
+    """By how many dB each track is at each step below where bleed begins, compared with the loudest of the others. All
+    of them are compared with their voices; where only one side speaks, as they are."""
+    steps = max(map(len, loudness.values()), default=0) + 1
+    levels = {label: track.levels(0, steps) for label, track in loudness.items()}
+    quieter = {label: np.full(steps, -np.inf, dtype=np.float32) for label in levels}
+    for here, there in permutations(levels, 2):
+        if found := voices(levels[here], levels[there]):
+            by = found.quieter(levels[here], levels[there]) - min(QUIETER_DB, AS_HEARD * found.bleed)
+        else:
+            by = levels[there] - levels[here] - QUIETER_DB
+        quieter[here] = np.maximum(quieter[here], by)
+    return quieter
 
 
 def _clauses(segment: Segment) -> list[Segment]:
@@ -142,42 +120,6 @@ def _joined(clauses: Sequence[Segment]) -> Segment:
             "words": words,
         }
     )
-
-
-@dataclass(frozen=True)
-class _Track:
-    loudness: Loudness
-    segments: Sequence[Segment]
-    alone: Sequence[Segment]
-    """Those during which no other track speaks."""
-
-    @property
-    def has_voice(self) -> bool:
-        return len(self.alone) > _FEW * len(self.segments)
-
-    @property
-    def voice(self) -> float:
-        """How loud the speech is that it was made for, in dB; any speech on it, where it never speaks alone."""
-        spoken = self.alone if self.has_voice else self.segments
-        return median(map(self.level, spoken)) if spoken else 0.0
-
-    def level(self, segment: Segment) -> float:
-        return self.loudness.between(segment.start, segment.end)
-
-    def heard_from(self, other: _Track) -> bool:
-        """Whether this is the track of somebody who only listens: while there is speech on it, the other one is louder,
-        and as loud as its own voice."""
-        if self.has_voice or not self.segments:
-            return False
-        quieter = median(other.level(segment) - self.level(segment) for segment in self.segments)
-        below_voice = median(other.voice - other.level(segment) for segment in self.segments)
-        return quieter >= _QUIETER_DB > below_voice
-
-
-def _voice(tracks: Mapping[str | None, _Track], label: str | None) -> float:
-    """With what a track's loudness is compared: its own voice, or, where it has none, that which is heard on it."""
-    others = [track for other, track in tracks.items() if other != label and tracks[label].heard_from(track)]
-    return max((track.voice for track in others), default=tracks[label].voice)
 
 
 class _Neighbours:

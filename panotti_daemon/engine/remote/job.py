@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from panotti_daemon.engine.checkpoints import Earlier, Place
 from panotti_daemon.engine.gate import Gate
 from panotti_daemon.engine.media import audio
 from panotti_daemon.engine.media.audio import SAMPLE_RATE, Samples
@@ -49,7 +50,11 @@ class Part:
     """Of the track that are done when it is."""
 
     @property
-    def key(self) -> tuple[int, int, int]:
+    def speech(self) -> float:
+        return len(self.samples) / SAMPLE_RATE
+
+    @property
+    def key(self) -> Place:
         return self.track, self.stretches[0].start, self.stretches[-1].end
 
     def on_clock(self, start: float, end: float) -> tuple[float, float]:
@@ -128,13 +133,7 @@ class RemoteJob:
         self._gate = gate
         self._meter = meter
         self._keep = keep
-        names = {model_name(server) for server in remote.servers}
-        self._done = {
-            (window.track, window.start, window.end): (checkpoint, window)
-            for checkpoint in done
-            if checkpoint.model in names
-            for window in checkpoint.windows
-        }
+        self._earlier = Earlier(done, {model_name(server) for server in remote.servers})
         self._language = settings.language if settings.language != "auto" else None
         self._has_begun = self._language is not None
         """What is spoken is known, or no server will say: several parts may be under way."""
@@ -142,7 +141,7 @@ class RemoteJob:
         self._hearing = Hearing(tracks, noise_reduction=settings.noise_reduction, gate=gate, meter=meter)
 
     def run(self) -> Transcription:
-        self._meter.add(0.0)
+        self._meter.tell()
         decoded = self._decoded()
         used = " and ".join(sorted(self._models))
         if used:
@@ -162,7 +161,7 @@ class RemoteJob:
         with ThreadPoolExecutor(at_once) as pool:
             try:
                 for part in self._parts():
-                    if found := self._done.get(part.key):
+                    if found := self._earlier.find(part.key):
                         decoded.append(self._taken_over(part, *found))
                         continue
                     while len(pending) >= (at_once + 1 if self._has_begun else 1):
@@ -177,13 +176,13 @@ class RemoteJob:
 
     def _next(self, pending: deque[Future[DecodedWindow]]) -> DecodedWindow:
         while not wait([pending[0]], timeout=HEARTBEAT_SECONDS, return_when=FIRST_COMPLETED).done:
-            self._meter.add(0.0)
+            self._meter.tell()
         return pending.popleft().result()
 
     def _taken_over(self, part: Part, checkpoint: Checkpoint, window: DecodedWindow) -> DecodedWindow:
         self._models.add(checkpoint.model)
         self._heard(window, checkpoint.language if checkpoint.language != UNDETERMINED else None)
-        self._meter.add(part.seconds, worked=False)
+        self._meter.skip(part.seconds, part.speech)
         return window
 
     def _parts(self) -> Iterator[Part]:
@@ -201,7 +200,11 @@ class RemoteJob:
         self._models.add(model)
         self._keep(
             Checkpoint(
-                model=model, language=self._language or UNDETERMINED, language_probability=0.0, windows=(window,)
+                model=model,
+                language=self._language or UNDETERMINED,
+                language_probability=0.0,
+                windows=(window,),
+                fraction=self._meter.fraction or 0.0,
             )
         )
         return window
@@ -216,7 +219,7 @@ class RemoteJob:
         failures: list[str] = []
         while len(failures) < self._remote.attempts:
             try:
-                with self._fleet.server() as server, self._gate, self._meter.decoding(part.seconds):
+                with self._fleet.server() as server, self._gate, self._meter.decoding(part.seconds, part.speech):
                     return server, self._caller.ask(server, upload, self._settings, self._language)
             except ServerFailed as error:
                 failures.append(str(error))

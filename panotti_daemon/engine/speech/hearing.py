@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from panotti_daemon.engine.gate import Gate
 from panotti_daemon.engine.media import audio
 from panotti_daemon.engine.media.audio import SAMPLE_RATE, Samples
-from panotti_daemon.engine.media.bleed import Loudness, mark_bleed
+from panotti_daemon.engine.media.bleed import mark_bleed
+from panotti_daemon.engine.media.loudness import Loudness
 from panotti_daemon.engine.messages import Track
 from panotti_daemon.engine.meter import Meter
+from panotti_daemon.engine.speech.sides import Sides
 from panotti_daemon.engine.speech.windows import SpeechDetector, Window, windows
 from panotti_daemon.models.transcript.models import Coverage, DecodedWindow, Transcription
 
@@ -23,6 +26,10 @@ class Timed:
     window: Window
     seconds: float
     """Of the track that are done when it is."""
+
+    @property
+    def speech(self) -> float:
+        return len(self.window.samples) / SAMPLE_RATE
 
 
 class Hearing:
@@ -39,7 +46,9 @@ class Hearing:
         self._speech_samples = 0
 
     def windows(self, track: Track) -> Iterator[Timed]:
-        """Read as they are asked for. The meter is told of the silence behind the last one.
+        """Read as they are asked for. The meter is told of them, and of the silence behind the last one.
+
+        The tracks' turns come in their order, for with the first one the loudness of all is measured.
 
         Raises JobEnded, MediaError and SourceUnavailable.
         """
@@ -47,24 +56,38 @@ class Hearing:
 
         def counted() -> Iterator[Samples]:
             nonlocal length
-            for block in audio.decode(
-                track.path,
-                self.warnings.append,
-                stream=track.stream,
-                channel=track.channel,
-                noise_reduction=self._noise_reduction,
-            ):
-                self._gate.check()
+            blocks = self._blocks(track, self.warnings.append)
+            for block in self._measured(blocks) if track == self._tracks[0] else blocks:
                 length += len(block)
-                self._loudness[track.label].add(block)
                 yield block
 
-        for window in windows(counted(), SpeechDetector()):
+        others = [self._loudness[other.label] for other in self._tracks if other != track]
+        sides = Sides(self._loudness[track.label], others)
+        for window in windows(counted(), SpeechDetector(), sides.divided):
             self._speech_samples += len(window.samples)
-            yield Timed(window, (window.end - before) / SAMPLE_RATE)
-            before = window.end
+            timed = Timed(window, max(0, window.end - before) / SAMPLE_RATE)
+            self._meter.read(timed.seconds, timed.speech)
+            yield timed
+            before = max(before, window.end)
         self._duration = max(self._duration, length / SAMPLE_RATE)
-        self._meter.add((length - before) / SAMPLE_RATE)
+        self._meter.read((length - before) / SAMPLE_RATE, 0.0)
+
+    def _blocks(self, track: Track, warn: Callable[[str], None]) -> Iterator[Samples]:
+        for block in audio.decode(
+            track.path, warn, stream=track.stream, channel=track.channel, noise_reduction=self._noise_reduction
+        ):
+            self._gate.check()
+            yield block
+
+    def _measured(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
+        """The first track's blocks; the others are read beside it for their loudness alone."""
+        beside = [self._blocks(other, lambda _: None) for other in self._tracks[1:]]
+        for together in zip_longest(blocks, *beside):
+            for loudness, block in zip(self._loudness.values(), together, strict=True):
+                if block is not None:
+                    loudness.add(block)
+            if together[0] is not None:
+                yield together[0]
 
     def transcription(
         self, decoded: Iterable[DecodedWindow], model: str, language: str | None, probability: float

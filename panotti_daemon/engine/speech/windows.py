@@ -8,7 +8,7 @@ The finder and the packer are pure: they see probabilities and positions, never 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,6 +27,8 @@ MIN_SILENCE_FRAMES = 160 * SAMPLE_RATE // 1000 // FRAME
 PAD_FRAMES = 400 * SAMPLE_RATE // 1000 // FRAME
 LONGEST_SPEECH_FRAMES = WINDOW_SAMPLES // FRAME - 2 * PAD_FRAMES
 
+ONSET = SAMPLE_RATE // 10
+"""Speech is noticed up to so much too late, and lost too early."""
 LONG_SILENCE = 2 * SAMPLE_RATE
 """A segment that seems to reach across this much cut-out silence is kept on one side of it."""
 
@@ -37,6 +39,11 @@ class Stretch:
 
     start: int
     end: int
+    silent_before: int = field(default=0, compare=False)
+    silent_behind: int = field(default=0, compare=False)
+    """Samples at its beginning and at its end in which nobody speaks."""
+    foreign: bool = False
+    """It was said on another track, and only heard on this one."""
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -54,23 +61,24 @@ class Window:
         return self.stretches[-1].end
 
     def on_track(self, start: int, end: int) -> Stretch:
-        """Where on the track's clock the samples from `start` up to `end` of this window come from."""
-        return place(self.stretches, start, end)
+        """Where on the track's clock a word was spoken that seems to last from `start` up to `end` of this window."""
+        return place_word(self.stretches, start, end)
 
 
 def place(stretches: tuple[Stretch, ...], start: int, end: int) -> Stretch:
     """Maps positions in joined stretches back to the track's clock.
 
     A span that reaches across a long silence goes to the side where more of it lies: a line of subtitles that stays
-    for minutes helps nobody.
+    for minutes helps nobody. An empty span has the place of the sample that it stands before.
     """
+    end = max(end, start + 1)
     groups: list[list[Stretch]] = []
     offset = 0
     for stretch in stretches:
         first, last = max(start, offset), min(end, offset + len(stretch))
         if first < last:
             piece = Stretch(stretch.start + first - offset, stretch.start + last - offset)
-            if groups and piece.start - groups[-1][-1].end < LONG_SILENCE:
+            if groups and 0 <= piece.start - groups[-1][-1].end < LONG_SILENCE:
                 groups[-1].append(piece)
             else:
                 groups.append([piece])
@@ -79,6 +87,23 @@ def place(stretches: tuple[Stretch, ...], start: int, end: int) -> Stretch:
         return Stretch(stretches[-1].end, stretches[-1].end)
     longest = max(groups, key=lambda group: sum(map(len, group)))
     return Stretch(longest[0].start, longest[-1].end)
+
+
+def place_word(stretches: tuple[Stretch, ...], start: int, end: int) -> Stretch:
+    """Maps the place of a word in joined stretches back to the track's clock.
+
+    The model gives silence to the words around it: a word is where most of it meets speech, within one stretch.
+    """
+    best = place(stretches, start, start)
+    offset = most = 0
+    for stretch in stretches:
+        first = max(start, offset + max(stretch.silent_before - ONSET, 0))
+        last = min(end, offset + len(stretch) - max(stretch.silent_behind - ONSET, 0))
+        if last - first > most:
+            most = last - first
+            best = Stretch(stretch.start + first - offset, stretch.start + last - offset)
+        offset += len(stretch)
+    return best
 
 
 class StretchFinder:
@@ -92,6 +117,8 @@ class StretchFinder:
         self._frame = 0
         self._start = 0
         """Of the stretch that is being made, padding included."""
+        self._silent_before = 0
+        """Frames of it."""
         self._speech_from: int | None = None
         """Where the speech that goes on began."""
         self._silent_from: int | None = None
@@ -115,6 +142,7 @@ class StretchFinder:
             if self._ended is not None:
                 yield self._finished((self._ended + self._frame) // 2)
             self._start = max(self._done, self._frame - PAD_FRAMES)
+            self._silent_before = self._frame - self._start
             self._speech_from = self._frame
         if self._speech_from is not None:
             yield from self._go_on(self._speech_from, probability)
@@ -127,7 +155,8 @@ class StretchFinder:
             self._end_speech(self._silent_from or self._frame)
         if self._ended is not None:
             last = self._finished(self._ended + PAD_FRAMES)
-            yield Stretch(last.start, min(last.end, total_samples))
+            missing = max(last.end - total_samples, 0)
+            yield replace(last, end=last.end - missing, silent_behind=max(last.silent_behind - missing, 0))
 
     def _go_on(self, speech_from: int, probability: float) -> Iterator[Stretch]:
         self._probabilities.append(probability)
@@ -142,6 +171,7 @@ class StretchFinder:
             cut = min(range(half, LONGEST_SPEECH_FRAMES), key=self._probabilities.__getitem__)
             yield self._finished(speech_from + cut)
             self._start = self._speech_from = speech_from + cut
+            self._silent_before = 0
             self._silent_from = None
             del self._probabilities[:cut]
 
@@ -150,8 +180,9 @@ class StretchFinder:
         self._probabilities.clear()
 
     def _finished(self, end: int) -> Stretch:
+        silent_behind = 0 if self._ended is None else end - self._ended
         self._ended, self._done = None, end
-        return Stretch(self._start * FRAME, end * FRAME)
+        return Stretch(self._start * FRAME, end * FRAME, self._silent_before * FRAME, silent_behind * FRAME)
 
 
 class WindowPacker:
@@ -198,23 +229,29 @@ class SpeechDetector:
         return [float(probability) for probability in probabilities.reshape(-1)]
 
 
-def windows(blocks: Iterable[Samples], detect: Callable[[Samples], list[float]]) -> Iterator[Window]:
-    """The speech in one track as windows, holding no more audio than the window that is being filled.
+def _whole(stretch: Stretch) -> Iterable[Stretch]:
+    return (stretch,)
+
+
+def windows(
+    blocks: Iterable[Samples],
+    detect: Callable[[Samples], list[float]],
+    divide: Callable[[Stretch], Iterable[Stretch]] = _whole,
+) -> Iterator[Window]:
+    """The speech in one track as windows, holding no more audio than the windows that are being filled: one with what
+    was said on the track, and one with what is foreign.
 
     Every block but the last is a whole number of frames.
     """
-    finder, packer = StretchFinder(), WindowPacker()
-    parts: list[Samples] = []
+    finder, own, foreign = StretchFinder(), _Filling(), _Filling()
     audio: Samples = np.empty(0, dtype=np.float32)
     offset = 0
 
     def packed(stretches: Iterable[Stretch]) -> Iterator[Window]:
         for stretch in stretches:
-            full = packer.push(stretch)
-            if full:
-                yield Window(full, np.concatenate(parts))
-                parts.clear()
-            parts.append(audio[stretch.start - offset : stretch.end - offset].copy())
+            for part in divide(stretch):
+                filling = foreign if part.foreign else own
+                yield from filling.push(part, audio[part.start - offset : part.end - offset])
 
     for block in blocks:
         audio = np.concatenate((audio, block))
@@ -224,5 +261,25 @@ def windows(blocks: Iterable[Samples], detect: Callable[[Samples], list[float]])
         audio = audio[kept_from - offset :].copy()
         offset = kept_from
     yield from packed(finder.finish(offset + len(audio)))
-    if parts:
-        yield Window(packer.finish(), np.concatenate(parts))
+    yield from own.finish()
+    yield from foreign.finish()
+
+
+class _Filling:
+    """Packs stretches together with their samples."""
+
+    def __init__(self) -> None:
+        self._packer = WindowPacker()
+        self._parts: list[Samples] = []
+
+    def push(self, stretch: Stretch, samples: Samples) -> Iterator[Window]:
+        yield from self._window(self._packer.push(stretch))
+        self._parts.append(samples.copy())
+
+    def finish(self) -> Iterator[Window]:
+        yield from self._window(self._packer.finish())
+
+    def _window(self, stretches: tuple[Stretch, ...]) -> Iterator[Window]:
+        if stretches:
+            yield Window(stretches, np.concatenate(self._parts))
+            self._parts.clear()

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from faster_whisper import WhisperModel
 
+from panotti_daemon.engine.checkpoints import Earlier, Place
 from panotti_daemon.engine.gate import Gate
 from panotti_daemon.engine.media.audio import SAMPLE_RATE
 from panotti_daemon.engine.messages import Track
@@ -20,6 +21,7 @@ from panotti_daemon.engine.meter import Meter
 from panotti_daemon.engine.speech.hearing import Hearing, Timed
 from panotti_daemon.engine.speech.windows import Window
 from panotti_daemon.engine.whisper.decoder import BATCH, Decoded, Decoder, Piece
+from panotti_daemon.engine.whisper.words import lines, text_of
 from panotti_daemon.models.transcript.models import (
     Checkpoint,
     DecodedWindow,
@@ -67,16 +69,13 @@ class Job:
         self._keep = keep
         self._tracks = tracks
         self._hearing = Hearing(tracks, noise_reduction=settings.noise_reduction, gate=gate, meter=meter)
-        earlier = [checkpoint for checkpoint in done if checkpoint.model == model]
-        self._done = {
-            (window.track, window.start, window.end): window for checkpoint in earlier for window in checkpoint.windows
-        }
-        self._language = _asked_or_found(settings.language, earlier)
+        self._earlier = Earlier(done, {model})
+        self._language = _asked_or_found(settings.language, self._earlier.checkpoints)
         self._decoder: Decoder | None = None
 
     def run(self) -> Transcription:
         """Raises JobEnded, MediaError and SourceUnavailable."""
-        self._meter.add(0.0)
+        self._meter.tell()
         decoded = self._decoded()
         language, probability = (self._language.code, self._language.probability) if self._language else (None, 0.0)
         result = self._hearing.transcription(decoded, self._model, language, probability)
@@ -90,7 +89,7 @@ class Job:
         with ThreadPoolExecutor(self._workers) as pool:
             for number, track in enumerate(self._tracks):
                 for batch in batches(self._with_language(self._hearing.windows(track)), self._workers):
-                    missing = [timed for timed in batch if _key(number, timed.window) not in self._done]
+                    missing = [timed for timed in batch if _key(number, timed.window) not in self._earlier]
                     decoded += self._taken_over(number, batch)
                     if len(pending) == 2 * self._workers:
                         decoded += pending.popleft().result()
@@ -102,9 +101,9 @@ class Job:
 
     def _taken_over(self, number: int, batch: Iterable[Timed]) -> Iterator[DecodedWindow]:
         for timed in batch:
-            if found := self._done.get(_key(number, timed.window)):
-                self._meter.add(timed.seconds, worked=False)
-                yield found
+            if found := self._earlier.find(_key(number, timed.window)):
+                self._meter.skip(timed.seconds, timed.speech)
+                yield found[1]
 
     def _with_language(self, found: Iterator[Timed]) -> Iterator[Timed]:
         """The same windows, once the language is known: that of the recording's first window, and of some more where
@@ -137,22 +136,41 @@ class Job:
         return self._decoder
 
     def _decode(self, number: int, batch: Sequence[Timed], decoder: Decoder) -> list[DecodedWindow]:
-        with self._gate, self._meter.decoding(sum(timed.seconds for timed in batch)):
+        seconds, speech = sum(timed.seconds for timed in batch), sum(timed.speech for timed in batch)
+        with self._gate, self._meter.decoding(seconds, speech):
             results = decoder.decode([timed.window.samples for timed in batch])
-        label = self._tracks[number].label
-        found = [
-            _decoded_window(number, timed.window, decoded, label) for timed, decoded in zip(batch, results, strict=True)
-        ]
         assert self._language
+        found = [
+            self._decoded_window(number, timed.window, decoded) for timed, decoded in zip(batch, results, strict=True)
+        ]
         self._keep(
             Checkpoint(
                 model=self._model,
                 language=self._language.code,
                 language_probability=self._language.probability,
                 windows=tuple(found),
+                fraction=self._meter.fraction or 0.0,
             )
         )
         return found
+
+    def _decoded_window(self, number: int, window: Window, decoded: Decoded) -> DecodedWindow:
+        assert self._language
+        found = chain.from_iterable(_segments(window, piece, self._language.code) for piece in decoded.pieces)
+        kept: dict[str, object] = {"track": self._tracks[number].label}
+        if not self._settings.words:
+            kept["words"] = ()
+        segments = tuple(segment.model_copy(update=kept) for segment in found)
+        _, start, end = _key(number, window)
+        return DecodedWindow(
+            track=number,
+            start=start,
+            end=end,
+            segments=segments,
+            transcribed_seconds=decoded.heard_seconds,
+            again=decoded.again,
+            suspect=decoded.suspect,
+        )
 
 
 def batches(windows: Iterable[T], workers: int) -> Iterator[Sequence[T]]:
@@ -182,48 +200,29 @@ def _asked_or_found(setting: str, earlier: Sequence[Checkpoint]) -> _Language | 
     return next((_Language(found.language, found.language_probability) for found in earlier), None)
 
 
-def _key(track: int, window: Window) -> tuple[int, int, int]:
+def _key(track: int, window: Window) -> Place:
     return track, window.stretches[0].start, window.end
 
 
-def _decoded_window(number: int, window: Window, decoded: Decoded, label: str | None) -> DecodedWindow:
-    _, start, end = _key(number, window)
-    return DecodedWindow(
-        track=number,
-        start=start,
-        end=end,
-        segments=tuple(_segment(window, piece, label) for piece in decoded.pieces),
-        transcribed_seconds=sum(piece.end - piece.start for piece in decoded.pieces),
-        again=decoded.again,
-        suspect=decoded.suspect,
-    )
+def _segments(window: Window, piece: Piece, language: str) -> Iterator[Segment]:
+    """A sentence each, or what is said between pauses."""
+    for words in lines(list(_on_track(window, piece.words)), language):
+        yield Segment(
+            start=words[0].start,
+            end=words[-1].end,
+            text=text_of(words),
+            avg_logprob=round(piece.avg_logprob, 4),
+            no_speech_prob=round(piece.no_speech_prob, 4),
+            compression_ratio=round(piece.compression_ratio, 3),
+            words=words,
+        )
 
 
-def _segment(window: Window, piece: Piece, label: str | None) -> Segment:
-    start, end = _on_track(window, piece.start, piece.end)
-    return Segment(
-        start=start,
-        end=end,
-        text=piece.text,
-        track=label,
-        avg_logprob=round(piece.avg_logprob, 4),
-        no_speech_prob=round(piece.no_speech_prob, 4),
-        compression_ratio=round(piece.compression_ratio, 3),
-        words=tuple(_words(window, piece, start, end)),
-    )
-
-
-def _words(window: Window, piece: Piece, start: float, end: float) -> Iterator[Word]:
-    """In their order, each behind the one before and inside its segment."""
-    earliest = start
-    for word in piece.words:
-        begins, ends = _on_track(window, word.start, word.end)
-        begins = min(max(begins, earliest), end)
-        earliest = min(max(ends, begins), end)
-        yield word.model_copy(update={"start": begins, "end": earliest, "probability": round(word.probability, 3)})
-
-
-def _on_track(window: Window, start: float, end: float) -> tuple[float, float]:
-    """Seconds of the recording, of seconds in the window."""
-    place = window.on_track(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE))
-    return round(place.start / SAMPLE_RATE, 3), round(place.end / SAMPLE_RATE, 3)
+def _on_track(window: Window, words: Iterable[Word]) -> Iterator[Word]:
+    """The words of a window with the recording's seconds, each behind the one before."""
+    earliest = 0.0
+    for word in words:
+        place = window.on_track(round(word.start * SAMPLE_RATE), round(word.end * SAMPLE_RATE))
+        start = max(round(place.start / SAMPLE_RATE, 3), earliest)
+        earliest = max(round(place.end / SAMPLE_RATE, 3), start)
+        yield word.model_copy(update={"start": start, "end": earliest, "probability": round(word.probability, 3)})

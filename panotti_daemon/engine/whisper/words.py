@@ -1,8 +1,9 @@
-"""When each word of a window was spoken, as the model's attention tells."""
+"""When each word of a window was spoken, as the model's attention tells, and the lines that words make."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from ctranslate2 import StorageView
 from faster_whisper import WhisperModel
@@ -10,6 +11,7 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import merge_punctuations
 
 from panotti_daemon.engine.media.audio import Samples
+from panotti_daemon.models.transcript.breaks import SENTENCE, cost
 from panotti_daemon.models.transcript.models import Word
 
 # As in `WhisperModel.transcribe`.
@@ -17,33 +19,40 @@ PUNCTUATION_BEFORE = "\"'“¿([{-"
 PUNCTUATION_BEHIND = "\"'.。,，!！?？:：”)]}、"
 _FRAMES_A_SECOND = 100
 
+_PAUSE_SECONDS = 0.7
+
 
 def align(
-    whisper: WhisperModel, tokenizer: Tokenizer, encoded: Samples, texts: Sequence[Sequence[int]], seconds: float
-) -> list[tuple[Word, ...]]:
-    """The words of each text of one window, given as tokens in the order of their speaking; times are the window's."""
-    tokens = [token for text in texts for token in text]
-    if not tokens:
-        return [() for _ in texts]
+    whisper: WhisperModel, tokenizer: Tokenizer, encoded: Samples, text: Sequence[int], seconds: float
+) -> tuple[Word, ...]:
+    """The words of a window's text, which is given as tokens; times are the window's."""
     frames = round(seconds * _FRAMES_A_SECOND)
-    (found,) = whisper.find_alignment(tokenizer, [tokens], StorageView.from_array(encoded), frames)
-    merge_punctuations(found, PUNCTUATION_BEFORE, PUNCTUATION_BEHIND)
-    words = list(_words(found, seconds))
-    shared = []
-    end = 0
-    for text in texts:
-        start, end = end, end + len(text)
-        shared.append(tuple(word for position, word in words if start <= position < end))
-    return shared
+    for found in whisper.find_alignment(tokenizer, [list(text)], StorageView.from_array(encoded), frames):
+        merge_punctuations(found, PUNCTUATION_BEFORE, PUNCTUATION_BEHIND)
+        return tuple(
+            Word(
+                start=min(float(word["start"]), seconds),
+                end=min(float(word["end"]), seconds),
+                text=word["word"],
+                probability=float(word["probability"]),
+            )
+            for word in found
+            if word["word"].strip()
+        )
+    return ()
 
 
-def _words(found: Sequence[dict[str, object]], seconds: float) -> Iterator[tuple[int, Word]]:
-    """Each word with the number of its first token."""
-    position = 0
-    for alignment in found:
-        tokens, text = alignment["tokens"], str(alignment["word"])
-        start, end, probability = (float(str(alignment[key])) for key in ("start", "end", "probability"))
-        if text.strip():
-            yield position, Word(start=min(start, seconds), end=min(end, seconds), text=text, probability=probability)
-        assert isinstance(tokens, list)
-        position += len(tokens)
+def text_of(words: Sequence[Word]) -> str:
+    return "".join(word.text for word in words).strip()
+
+
+def lines(words: Sequence[Word], language: str) -> Iterator[tuple[Word, ...]]:
+    """The words, cut where a sentence ends and where nothing is said for a while."""
+    start = 0
+    for end, (before, after) in enumerate(pairwise(words), 1):
+        paused = after.start - before.end >= _PAUSE_SECONDS
+        if paused or cost(before.text.strip(), after.text.strip(), spaced=True, language=language) == SENTENCE:
+            yield tuple(words[start:end])
+            start = end
+    if words:
+        yield tuple(words[start:])

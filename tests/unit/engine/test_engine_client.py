@@ -23,6 +23,8 @@ from panotti_daemon.errors import (
     SourceUnavailable,
 )
 from panotti_daemon.models.transcript.models import RequestedSettings, Transcription
+from panotti_daemon.settings.resources import Resources
+from tests.daemon import PATIENCE
 from tests.speech import SAMPLE, SAMPLE_TEXT, librivox_clip, word_error_rate
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
@@ -45,6 +47,7 @@ async def running_engine(
         workers=2,
         python=python,
         probe_silence_seconds=probe_silence_seconds,
+        resources=Resources(priority="normal"),
     )
     try:
         yield engine
@@ -65,8 +68,8 @@ async def transcribe(
     return await engine.transcribe(tracks, RequestedSettings(language=language, model=model), on_progress=tell)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -271,7 +274,7 @@ def test_what_an_expected_recording_needs_starts_before_it_comes(tmp_path: Path)
         async with running_engine(tmp_path) as engine:
             engine.expect()
             engine.expect()
-            await until(lambda: len(engine.pids) == 2 and engine.state == "idle", seconds=60)
+            await until(lambda: len(engine.pids) == 2 and engine.state == "idle")
             started = engine.pids
             await engine.probe([SAMPLE])
             await transcribe(engine, SAMPLE)

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 
-import numpy as np
 import pytest
 
-from panotti_daemon.engine.media.audio import BLOCK_SAMPLES, SAMPLE_RATE
-from panotti_daemon.engine.media.bleed import Loudness, mark_bleed
+from panotti_daemon.engine.media.bleed import mark_bleed
 from panotti_daemon.models.transcript.models import Segment, Word
+from tests.unit.engine.loudness import loudness
 
 MIC, SYSTEM = "microphone", "system"
-SECONDS = 40
 OWN = ("I think we should wait until the spring.", "Then let us ask the landlord on Friday.")
 OTHER = ("The new warehouse opens at the end of the summer.", "Three builders have been asked so far.")
 
@@ -22,18 +19,9 @@ def said(track: str, start: float, text: str) -> Segment:
     )
 
 
-def loudness(levels: Mapping[int, float], floor: float = -70.0) -> Loudness:
-    """Of a track that has these levels, in dB, for three seconds from each start on."""
-    samples = np.full(SECONDS * SAMPLE_RATE, 10 ** (floor / 20), dtype=np.float32)
-    for start, level in levels.items():
-        samples[int(start * SAMPLE_RATE) : int((start + 3) * SAMPLE_RATE)] = 10 ** (level / 20)
-    track = Loudness()
-    for first, last in pairwise((*range(0, len(samples), BLOCK_SAMPLES), len(samples))):
-        track.add(samples[first:last])
-    return track
-
-
-def bleeding(segments: list[Segment], mic: Mapping[int, float], system: Mapping[int, float]) -> list[tuple[str, str]]:
+def bleeding(
+    segments: list[Segment], mic: Mapping[float, float], system: Mapping[float, float]
+) -> list[tuple[str, str]]:
     """The track and text of what is marked."""
     ordered = sorted(segments, key=lambda segment: segment.start)
     marked = mark_bleed(ordered, {MIC: loudness(mic), SYSTEM: loudness(system)})
@@ -47,8 +35,8 @@ CALL = [said(MIC, 2, OWN[0]), said(SYSTEM, 8, OTHER[0]), said(SYSTEM, 14, OTHER[
 @pytest.mark.parametrize("gains", [(0, 0), (-25, 0), (0, -25), (6, -20)])
 def test_a_quiet_copy_is_bleed_however_loudly_the_tracks_were_recorded(gains: tuple[int, int]) -> None:
     copy = said(MIC, 8.2, OTHER[0])
-    mic = {2: -20 + gains[0], 8: -40 + gains[0], 20: -22 + gains[0]}
-    system = {8: -20 + gains[1], 14: -21 + gains[1]}
+    mic: dict[float, float] = {2: -20 + gains[0], 8: -40 + gains[0], 20: -22 + gains[0]}
+    system: dict[float, float] = {8: -20 + gains[1], 14: -21 + gains[1]}
     assert bleeding([*CALL, copy], mic, system) == [(MIC, OTHER[0])]
 
 
@@ -139,11 +127,3 @@ def test_a_recording_of_one_track_has_no_bleed() -> None:
 
 def test_nothing_said_is_nothing_marked() -> None:
     assert mark_bleed((), {MIC: loudness({}), SYSTEM: loudness({})}) == ()
-
-
-def test_loudness_is_that_of_the_time_asked_for() -> None:
-    track = loudness({8: -20.0, 30: -10.0}, floor=-60.0)
-    assert track.between(8, 11) == pytest.approx(-20, abs=0.5)
-    assert track.between(2, 6) == pytest.approx(-60, abs=0.5)
-    assert track.between(30, 33) == pytest.approx(-10, abs=0.5)
-    assert track.between(SECONDS + 5, SECONDS + 6) == -100

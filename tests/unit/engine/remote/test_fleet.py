@@ -58,7 +58,7 @@ def test_who_finds_all_busy_waits_for_the_first_that_is_free() -> None:
             waiting = threading.Thread(target=lambda: found.append(ask(fleet)))
             waiting.start()
             assert not found
-        waiting.join(10)
+        waiting.join()
     assert found == [TWO]
 
 

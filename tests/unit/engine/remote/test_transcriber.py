@@ -21,6 +21,7 @@ from panotti_daemon.errors import ServerUnavailable
 from panotti_daemon.models.recording.models import Recording, Track
 from panotti_daemon.models.transcript.models import Checkpoint, RequestedSettings, Transcription
 from panotti_daemon.settings.servers import RemoteSettings, Server
+from tests.daemon import PATIENCE
 from tests.speech import SAMPLE
 from tests.transcription_server import TEXT, TranscriptionServer
 
@@ -111,11 +112,11 @@ def test_giving_up_ends_a_call_that_hangs(tmp_path: Path) -> None:
                 recording(SAMPLE), RequestedSettings(), on_progress=lambda *_: None, on_checkpoint=lambda _: None
             )
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not server.requests:
                 await asyncio.sleep(0.05)
         job.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.wait([job])
         assert (job.cancelled(), engine.pids) == (True, [])
         await engine.close()

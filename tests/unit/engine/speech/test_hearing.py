@@ -9,7 +9,7 @@ from panotti_daemon.engine.messages import Progress, Track
 from panotti_daemon.engine.meter import Meter
 from panotti_daemon.engine.speech.hearing import UNDETERMINED, Hearing
 from panotti_daemon.models.transcript.models import DecodedWindow, Segment
-from tests.speech import SAMPLE, ffmpeg
+from tests.speech import SAMPLE, ffmpeg, librivox_clip
 
 LATE_SECONDS = 30
 
@@ -60,6 +60,25 @@ def test_speech_is_found_where_it_is_on_the_recordings_clock(late: Path) -> None
     assert result.duration == pytest.approx(LATE_SECONDS + 18.685 + 40, abs=0.1)
     assert 15 < result.speech_seconds < 19
     assert (result.language, result.language_probability) == ("en", 0.988)
+
+
+def test_what_a_track_hears_of_another_has_windows_of_its_own(tmp_path: Path) -> None:
+    """The second side begins when the first one has ended, and is heard on both tracks."""
+    mine, system, microphone = (tmp_path / name for name in ("mine.wav", "system.wav", "microphone.wav"))
+    librivox_clip(mine)
+    ffmpeg("-i", SAMPLE, "-af", "adelay=28s:all=1", system)
+    heard = "[1]volume=-15dB,adelay=100[heard];[0][heard]amix=duration=longest:normalize=0"
+    ffmpeg("-i", mine, "-i", system, "-filter_complex", heard, "-ar", "16000", microphone)
+    tracks = [Track(path=microphone, label="microphone"), Track(path=system, label="system")]
+    heard_on = hearing(*tracks)
+    first, second = (list(heard_on.windows(track)) for track in tracks)
+    for timed in first:
+        (foreign,) = {stretch.foreign for stretch in timed.window.stretches}
+        ends = [edge / 16_000 for stretch in timed.window.stretches for edge in (stretch.start, stretch.end)]
+        assert min(ends) > 27 if foreign else max(ends) < 29
+    assert {stretch.foreign for timed in first for stretch in timed.window.stretches} == {False, True}
+    assert not any(stretch.foreign for timed in second for stretch in timed.window.stretches)
+    assert sum(timed.seconds for timed in first) == max(timed.window.end for timed in first) / 16_000
 
 
 def test_a_recording_without_speech_has_no_language(tmp_path: Path) -> None:

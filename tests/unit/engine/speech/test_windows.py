@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from panotti_daemon.engine.speech.windows import (
     LONG_SILENCE,
     LONGEST_SPEECH_FRAMES,
     MIN_SILENCE_FRAMES,
+    ONSET,
     PAD_FRAMES,
     SPEECH,
     WINDOW_SAMPLES,
@@ -20,6 +22,7 @@ from panotti_daemon.engine.speech.windows import (
     StretchFinder,
     WindowPacker,
     place,
+    place_word,
     windows,
 )
 from tests.speech import SAMPLE
@@ -89,6 +92,11 @@ def test_speech_is_padded_on_both_sides() -> None:
     ]
 
 
+def test_padding_is_silent() -> None:
+    (stretch,) = found([0.0] * 100 + [0.9] * 50 + [0.0] * 100)
+    assert stretch.silent_before == stretch.silent_behind == PAD_FRAMES * FRAME
+
+
 def test_a_short_silence_is_shared_by_its_neighbours() -> None:
     gap = MIN_SILENCE_FRAMES + 3
     first, second = found([0.9] * 50 + [0.0] * gap + [0.9] * 50)
@@ -136,12 +144,48 @@ def test_any_span_maps_into_the_window_in_order(parts: list[Stretch], data: st.D
     assert window[0].start <= placed.start <= placed.end <= window[-1].end
 
 
+@given(stretches(), st.data())
+def test_an_empty_span_has_the_place_of_the_sample_behind_it(parts: list[Stretch], data: st.DataObject) -> None:
+    window = tuple(data.draw(st.sampled_from(packed(parts))))
+    position = data.draw(st.integers(0, sum(map(len, window)) - 1))
+    assert place(window, position, position) == place(window, position, position + 1)
+
+
 def test_a_segment_over_a_long_silence_stays_on_the_side_with_more_of_it() -> None:
     second = SAMPLE_RATE
     far = 4 * second + 10 * LONG_SILENCE
     window = (Stretch(0, 4 * second), Stretch(far, far + 4 * second))
     assert place(window, 3 * second, 7 * second) == Stretch(far, far + 3 * second)
     assert place(window, second, 5 * second) == Stretch(second, 4 * second)
+
+
+def test_a_word_is_where_most_of_it_meets_speech() -> None:
+    """Whoever marks silence as a part of the word beside it, as the model does, changes nothing."""
+    first = Stretch(10_000, 30_000, silent_before=4000, silent_behind=6000)
+    second = Stretch(90_000, 110_000, silent_before=6000, silent_behind=6000)
+    window = (first, second)
+    assert place_word(window, 5000, 9000) == Stretch(15_000, 19_000)
+    assert place_word(window, 0, 9000) == Stretch(10_000 + 4000 - ONSET, 19_000)
+    assert place_word(window, 14_000, 30_000) == Stretch(90_000 + 6000 - ONSET, 100_000)
+    assert place_word(window, 18_000, 22_000).start == 28_000
+
+
+@given(stretches(), st.data())
+def test_a_word_maps_into_one_stretch(parts: list[Stretch], data: st.DataObject) -> None:
+    window = tuple(data.draw(st.sampled_from(packed(parts))))
+    start = data.draw(st.integers(0, WINDOW_SAMPLES))
+    end = data.draw(st.integers(start, WINDOW_SAMPLES + SAMPLE_RATE))
+    placed = place_word(window, start, end)
+    assert any(stretch.start <= placed.start <= placed.end <= stretch.end for stretch in window)
+
+
+@given(runs)
+def test_no_frame_that_a_stretch_calls_silent_is_speech(probabilities: list[float]) -> None:
+    for stretch in found(probabilities):
+        assert stretch.silent_before + stretch.silent_behind <= len(stretch)
+        first, last = stretch.start + stretch.silent_before, stretch.end - stretch.silent_behind
+        silent = [*range(stretch.start // FRAME, first // FRAME), *range(-(-last // FRAME), stretch.end // FRAME)]
+        assert all(probabilities[frame] < SPEECH for frame in silent)
 
 
 def test_the_detector_hears_the_same_whatever_the_blocks() -> None:
@@ -167,3 +211,22 @@ def test_the_samples_of_a_window_are_those_of_its_stretches() -> None:
     for window in result:
         expected = np.concatenate([samples[stretch.start : stretch.end] for stretch in window.stretches])
         np.testing.assert_array_equal(window.samples, expected)
+
+
+def test_what_is_foreign_has_windows_of_its_own() -> None:
+    turn = 4 * SAMPLE_RATE
+    call = np.repeat(np.array([0.1, 0.2] * 8, dtype=np.float32), turn)
+
+    def divide(stretch: Stretch) -> Iterator[Stretch]:
+        changes = range(stretch.start // turn * turn + turn, stretch.end, turn)
+        for start, end in pairwise((stretch.start, *changes, stretch.end)):
+            yield Stretch(start, end, foreign=start // turn % 2 == 1)
+
+    blocks = np.split(call, len(call) // (2 * turn))
+    result = list(windows(blocks, lambda block: [0.9] * (len(block) // FRAME), divide))
+
+    for window in result:
+        (foreign,) = {stretch.foreign for stretch in window.stretches}
+        assert set(window.samples) == {np.float32(0.2 if foreign else 0.1)}
+    assert sum(len(window.samples) for window in result) == len(call)
+    assert len(result) == 4
