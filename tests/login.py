@@ -80,7 +80,7 @@ class Login:
                 stderr=log,
             )
         try:
-            wait_until(lambda: self.state() in ("running", "degraded"), "the user manager runs", 30)
+            wait_until(lambda: self.state() in ("running", "degraded"), "the user manager runs")
         except BaseException:
             self.__exit__()
             raise
@@ -91,7 +91,7 @@ class Login:
         assert self._namespaces
         self._namespaces.kill()
         self._namespaces.wait()
-        wait_until(self._cgroup_is_gone, "its cgroup is empty", 20)
+        wait_until(self._cgroup_is_gone, "its cgroup is empty")
 
     def end(self) -> None:
         """As a log out does: all units are stopped in order."""

@@ -22,7 +22,7 @@ import webvtt
 from panotti_daemon.api.app import create_app
 from panotti_daemon.api.schemas import Activity, Status
 from panotti_daemon.choices import FileState, Format
-from tests.daemon import Panotti, wait_until
+from tests.daemon import PATIENCE, Panotti, wait_until
 from tests.speech import SAMPLE, librivox_sentences, word_error_rate
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "api.md"
@@ -318,7 +318,7 @@ def test_shutdown_ends_the_event_streams_and_the_daemon(panotti: Callable[..., P
         assert daemon.request("POST", "/shutdown").status_code == 202
         for _ in lines:
             pass
-    assert daemon.process.wait(timeout=10) == 0
+    assert daemon.process.wait(PATIENCE) == 0
     assert not daemon.paths.runtime_file.exists()
 
 

@@ -21,7 +21,7 @@ import srt
 
 from panotti_daemon import __version__
 from panotti_daemon.choices import FileState
-from tests.daemon import Panotti, wait_until
+from tests.daemon import PATIENCE, Panotti, wait_until
 from tests.speech import SAMPLE, librivox_clip, librivox_sentences, word_error_rate
 
 SENTENCES = librivox_sentences()
@@ -468,9 +468,9 @@ def test_ctrl_c_ends_a_transcription_quietly_and_leaves_no_engine(alone: Panotti
     wait_until(lambda: _busy(process.pid), "the engine is at work")
     children = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, output, errors) == (130, "", "")
-    gone, left = psutil.wait_procs(children, timeout=10)
+    gone, left = psutil.wait_procs(children, timeout=PATIENCE)
     assert gone
     assert not left
 
@@ -480,7 +480,7 @@ def test_closing_the_terminal_ends_the_daemon_as_a_stop_does(alone: Panotti) -> 
     with run_in(alone) as process:
         wait_until(alone.paths.runtime_file.exists, "it runs")
         process.send_signal(signal.SIGHUP)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (0, "")
     assert not alone.paths.runtime_file.exists()
 
@@ -493,7 +493,7 @@ def test_a_plugin_that_does_not_come_up_does_not_hold_up_the_stop(alone: Panotti
     with run_in(alone) as process:
         wait_until((folder / "initializing").exists, "the plugin is on its way")
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (0, "")
 
 
@@ -530,7 +530,7 @@ def test_run_says_where_to_drop_recordings_and_stop_ends_it(alone: Panotti) -> N
     with run_in(alone, "--watch", str(watched), "--output", str(output)) as process:
         wait_until(lambda: alone.paths.runtime_file.exists() and alone.status().folders, "it runs")
         assert said(alone, "stop") == "Panotti has stopped.\n"
-        told, errors = process.communicate(timeout=10)
+        told, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (0, "")
     assert told.startswith("Panotti is running.\n")
     assert f"Drop recordings into {watched}; transcripts go to {output}\n" in told
@@ -557,7 +557,7 @@ def test_a_signal_at_any_moment_of_the_start_ends_it_without_a_traceback(
             while not has_come():
                 assert process.poll() is None
             process.send_signal(number)
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=PATIENCE)
         assert errors == ""
         assert process.returncode in (0, -number, 128 + number)
         assert not paths.runtime_file.exists()

@@ -57,7 +57,7 @@ def test_a_damaged_database_is_kept_and_rebuilt_from_the_transcripts_on_disk(
     panotti: Callable[..., Panotti], tmp_path: Path
 ) -> None:
     drop = tmp_path / "in"
-    daemon = panotti({"watch": [watch(drop)], "backlog_limit": 0})
+    daemon = panotti({"watch": [watch(drop)]})
     with daemon:
         sources = [memo(drop / "as written.wav", 1), memo(drop / "edited.wav", 2)]
         tracks = [memo(drop / "call_mic.wav", 3), memo(drop / "call_system_audio.wav", 4)]
@@ -67,6 +67,7 @@ def test_a_damaged_database_is_kept_and_rebuilt_from_the_transcripts_on_disk(
     edited = daemon.transcripts / "edited.txt"
     edited.write_text("my own words")
     decoded = decodings(daemon)
+    daemon.configure({"watch": [watch(drop)], "backlog_limit": 0})
     for damage in (overwritten, truncated, something_else):
         damage(daemon.paths.database)
         damaged = daemon.paths.database.read_bytes()

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from panotti_daemon.models.recording.models import FileState
-from tests.daemon import Panotti
+from tests.daemon import PATIENCE, Panotti
 from tests.speech import librivox_clip
 from tests.watching import completions, decodings, memo, wait_for_work, watch
 
@@ -46,7 +46,7 @@ def processes(daemon: Panotti) -> list[psutil.Process]:
 
 def begin(daemon: Panotti, drop: Path) -> Path:
     """Has a recording in the middle of its transcription."""
-    librivox_clip(drop / "call.wav", times=4)
+    librivox_clip(drop / "call.wav", times=3)
     wait_for_work(daemon, "call")
     return drop / "call.wav"
 
@@ -83,7 +83,7 @@ def test_a_log_out_in_the_middle_of_a_job_costs_nothing_but_time(
         for process in processes(daemon):
             process.send_signal(number)
         assert daemon.process
-        assert daemon.process.wait(timeout=30) == 0
+        assert daemon.process.wait(PATIENCE) == 0
         daemon.start()
         daemon.wait_for(source, FileState.DONE)
         assert_once(daemon, "call")

@@ -21,6 +21,8 @@ from dbus_fast import Message, MessageType, Variant, unpack_variants
 from dbus_fast.aio import MessageBus
 from PIL import Image, ImageChops
 
+from tests.daemon import PATIENCE
+
 PROGRAMS = ("Xvfb", "dbus-daemon", "openbox", "xfce4-panel", "dunst", "xdotool", "import")
 INSTALL = "apt-get install xvfb dbus openbox xfce4-panel xfconf dunst xdotool x11-utils imagemagick"
 
@@ -34,7 +36,7 @@ def missing_programs() -> list[str]:
     return [program for program in PROGRAMS if shutil.which(program) is None]
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """The first true answer of `condition`."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
@@ -156,7 +158,7 @@ class Desktop:
     def start_panel(self) -> None:
         """Returns when it hosts tray icons."""
         self._panel = self._popen("xfce4-panel", "--disable-wm-check")
-        wait_for(self._has_host, "the panel hosts tray icons", 30)
+        wait_for(self._has_host, "the panel hosts tray icons")
 
     def stop_panel(self) -> None:
         if self._panel is not None:

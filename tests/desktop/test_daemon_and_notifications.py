@@ -85,7 +85,8 @@ def test_a_failure_is_retried_by_its_button_and_its_success_takes_its_place(
             assert "call.wav failed" not in server.titles
 
     asyncio.run(main())
-    assert statuses(daemon) == ["accepted by the server", "clicked", "accepted by the server"]
+    told = ["accepted by the server", "clicked", "accepted by the server"]
+    wait_until(lambda: statuses(daemon) == told, "what was told is stored")
 
 
 def fail(daemon: Panotti, source: Path) -> None:

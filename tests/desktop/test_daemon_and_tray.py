@@ -12,7 +12,7 @@ import pytest
 
 from panotti_daemon.api.schemas import Activity
 from panotti_daemon.models.recording.models import FileState
-from tests.daemon import Panotti, wait_until
+from tests.daemon import PATIENCE, Panotti, wait_until
 from tests.desktop.desktop import Desktop, TrayItem
 from tests.speech import SAMPLE
 
@@ -107,7 +107,7 @@ def test_closing_leaves_the_daemon_and_quitting_ends_both(desktop: Desktop, at_d
     wait_until(lambda: "Pause" in item.labels(), "the icon has found the daemon")
     assert at_desk.process
     item.click("Quit Panotti")
-    assert at_desk.process.wait(timeout=30) == 0
+    assert at_desk.process.wait(PATIENCE) == 0
     wait_until(lambda: not at_desk.trays(), "the icon has gone, too")
 
 

@@ -14,12 +14,12 @@ import pytest
 from panotti_daemon.core.plugins import Event, NotificationCompleted
 from panotti_daemon.paths import bundled
 from panotti_daemon.testing import PluginHost, Services, host
+from tests.daemon import PATIENCE
 from tests.desktop.desktop import Desktop, wait_for
 from tests.desktop.notification_server import Bus, Notice, NotificationServer, serving
 from tests.plugins.test_desktop_notifier import attention, completed, failed
 
 ACCEPTED, NO_SERVER, CLICKED = "accepted by the server", "no server", "clicked"
-PATIENCE = 20.0
 
 
 @pytest.fixture(autouse=True)

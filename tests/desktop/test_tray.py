@@ -24,6 +24,7 @@ from panotti_daemon.api.schemas import (
 )
 from panotti_daemon.desktop.icons import TEAL
 from panotti_daemon.paths import Paths
+from tests.daemon import PATIENCE
 from tests.desktop.desktop import Desktop, end, wait_for
 from tests.desktop.scripted_daemon import NOW, ScriptedDaemon, status
 
@@ -88,7 +89,7 @@ def running_tray(desktop: Desktop, home: Path, **environment: str) -> Iterator[s
 
 
 def error_of(process: subprocess.Popen[str]) -> str:
-    return process.communicate(timeout=20)[1]
+    return process.communicate(timeout=PATIENCE)[1]
 
 
 def test_the_icon_registers_with_the_panel_and_has_pixels(
@@ -260,19 +261,19 @@ def test_close_ends_the_tray_only_and_quit_ends_both(
 ) -> None:
     tray = start_tray()
     desktop.tray_item().click("Close tray icon")
-    assert tray.wait(20) == 0
+    assert tray.wait(PATIENCE) == 0
     assert daemon.posts == []
     wait_for(lambda: not desktop.tray_items(), "the icon is gone")
     tray = start_tray()
     desktop.tray_item().click("Quit Panotti")
-    assert tray.wait(20) == 0
+    assert tray.wait(PATIENCE) == 0
     assert daemon.posts == ["/shutdown"]
 
 
 def test_quit_without_a_daemon_ends_the_tray(desktop: Desktop, start_tray: StartTray) -> None:
     tray = start_tray()
     desktop.tray_item().click("Quit Panotti")
-    assert tray.wait(20) == 0
+    assert tray.wait(PATIENCE) == 0
 
 
 def test_folders_are_opened_by_the_desktop(

@@ -14,6 +14,7 @@ from panotti_daemon.core.plugins import Event, NotificationCompleted
 from panotti_daemon.paths import bundled
 from panotti_daemon.testing import Hosting, PluginHost, event_for
 from plugins.desktop_notifier.news import Kind, News, folded, news_of, subject_of
+from tests.daemon import PATIENCE
 
 pytest_plugins = ["panotti_daemon.testing.fixtures"]
 
@@ -317,7 +318,7 @@ def local(hour: int) -> datetime:
 
 
 async def nothing_is_held(notifying: PluginHost) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while [key for key in await notifying.state() if key.startswith("held/")]:
             await asyncio.sleep(0.005)
     await notifying.idle()

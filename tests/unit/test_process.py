@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes end and begin in other ways there")
+from tests.daemon import PATIENCE
 
-PATIENCE = 60.0
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes end and begin in other ways there")
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

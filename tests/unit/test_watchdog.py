@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from panotti_daemon.core.plugins.importing import plugin_of
 from panotti_daemon.watchdog import Watchdog
-from tests.daemon import wait_until
+from tests.daemon import PATIENCE, wait_until
 
 HANG = 20.0
 """Seconds, of a block that something else must end."""
@@ -116,4 +116,4 @@ asyncio.run(main())
         process.stdin.flush()
         assert process.stdout.readline() == "alive\n"
         process.stdin.close()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(PATIENCE) == 0

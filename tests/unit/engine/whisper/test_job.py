@@ -96,7 +96,7 @@ def test_a_job_that_is_ended_keeps_the_windows_in_flight_and_begins_no_more(
         transcriber.transcribe([Track(path=clip)], ENGLISH, gate=gate, keep=keep)
     assert 1 <= len(kept) <= transcriber.workers
     whole, parts = undisturbed
-    assert all(part in parts for part in kept)
+    assert all(part.windows in [other.windows for other in parts] for part in kept)
     resumed, _ = run(transcriber, clip, done=kept)
     assert resumed == whole
 
