@@ -112,7 +112,7 @@ class WatchFolder(Section):
     task: Literal["transcribe", "translate"] = "transcribe"
     """`translate`: into English."""
     words: bool = False
-    """Whether each word has its own times; that takes longer."""
+    """Whether each word has its own times."""
     vocabulary: tuple[Term, ...] | AbsolutePath = ()
     """Names and terms that may be spoken, or a text file with one in each line."""
     noise_reduction: bool = False

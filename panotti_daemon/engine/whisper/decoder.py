@@ -1,6 +1,6 @@
 """Turns windows into text: several at a time and quickly at first, then each that looks wrong again, with all care.
 
-The quick way encodes 24 s, where Whisper's own 30 s cost more than their share, and searches with beams over a small
+The quick way encodes 22 s, where Whisper's own 30 s cost more than their share, and searches with beams over a small
 batch. It asks for no timestamps, which cost tokens and make the model leave words out: the words are found in the sound
 afterwards. It may loop or leave sentences out. Whatever fails one of the gates is tried with timestamps, which leads
 the model past what it skipped, and then by `WhisperModel.transcribe`, which has the whole context, looks again behind
@@ -28,7 +28,7 @@ BATCH = 4
 """Windows that are decoded at once: in larger batches the longest text keeps the others waiting."""
 
 _BEAMS = 5
-_CONTEXT = WINDOW_SAMPLES + 4 * SAMPLE_RATE
+_CONTEXT = WINDOW_SAMPLES + 2 * SAMPLE_RATE
 """Samples that are encoded for a window of any length. With less than 15 s, Whisper falls into loops; with only one
 second of silence behind a full window, words get lost; beyond, the cost grows faster than the length."""
 _LATEST_START = 50

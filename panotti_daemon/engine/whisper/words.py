@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+import numpy as np
 from ctranslate2 import StorageView
 from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
@@ -17,8 +19,6 @@ from panotti_daemon.models.transcript.models import Word
 # As in `WhisperModel.transcribe`.
 PUNCTUATION_BEFORE = "\"'“¿([{-"
 PUNCTUATION_BEHIND = "\"'.。,，!！?？:：”)]}、"
-_FRAMES_A_SECOND = 100
-
 _PAUSE_SECONDS = 0.7
 
 
@@ -26,8 +26,9 @@ def align(
     whisper: WhisperModel, tokenizer: Tokenizer, encoded: Samples, text: Sequence[int], seconds: float
 ) -> tuple[Word, ...]:
     """The words of a window's text, which is given as tokens; times are the window's."""
-    frames = round(seconds * _FRAMES_A_SECOND)
-    for found in whisper.find_alignment(tokenizer, [list(text)], StorageView.from_array(encoded), frames):
+    spoken = np.ascontiguousarray(encoded[:, : math.ceil(seconds * whisper.tokens_per_second)])
+    frames = round(seconds * whisper.frames_per_second)
+    for found in whisper.find_alignment(tokenizer, [list(text)], StorageView.from_array(spoken), frames):
         merge_punctuations(found, PUNCTUATION_BEFORE, PUNCTUATION_BEHIND)
         return tuple(
             Word(
