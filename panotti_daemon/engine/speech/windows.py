@@ -60,8 +60,9 @@ class Window:
     def end(self) -> int:
         return self.stretches[-1].end
 
-    def on_track(self, start: int, end: int) -> Stretch:
-        """Where on the track's clock a word was spoken that seems to last from `start` up to `end` of this window."""
+    def on_track(self, start: int, end: int) -> Stretch | None:
+        """Where on the track's clock a word was spoken that seems to last from `start` up to `end` of this window; None
+        where nothing is spoken there."""
         return place_word(self.stretches, start, end)
 
 
@@ -69,9 +70,8 @@ def place(stretches: tuple[Stretch, ...], start: int, end: int) -> Stretch:
     """Maps positions in joined stretches back to the track's clock.
 
     A span that reaches across a long silence goes to the side where more of it lies: a line of subtitles that stays
-    for minutes helps nobody. An empty span has the place of the sample that it stands before.
+    for minutes helps nobody.
     """
-    end = max(end, start + 1)
     groups: list[list[Stretch]] = []
     offset = 0
     for stretch in stretches:
@@ -89,12 +89,12 @@ def place(stretches: tuple[Stretch, ...], start: int, end: int) -> Stretch:
     return Stretch(longest[0].start, longest[-1].end)
 
 
-def place_word(stretches: tuple[Stretch, ...], start: int, end: int) -> Stretch:
+def place_word(stretches: tuple[Stretch, ...], start: int, end: int) -> Stretch | None:
     """Maps the place of a word in joined stretches back to the track's clock.
 
     The model gives silence to the words around it: a word is where most of it meets speech, within one stretch.
     """
-    best = place(stretches, start, start)
+    best = None
     offset = most = 0
     for stretch in stretches:
         first = max(start, offset + max(stretch.silent_before - ONSET, 0))
