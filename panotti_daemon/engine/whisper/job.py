@@ -222,7 +222,7 @@ def _on_track(window: Window, words: Sequence[Word]) -> Iterator[Word]:
     """The words of a window with the recording's seconds, each behind the one before. One that was given no time, or
     one at which nothing is spoken, belongs to the word before it."""
     places = [window.on_track(round(word.start * SAMPLE_RATE), round(word.end * SAMPLE_RATE)) for word in words]
-    earliest = next((place.start for place in places if place), window.end) / SAMPLE_RATE
+    earliest = round(next((place.start for place in places if place), window.end) / SAMPLE_RATE, 3)
     for word, place in zip(words, places, strict=True):
         start = max(round(place.start / SAMPLE_RATE, 3), earliest) if place else earliest
         earliest = max(round(place.end / SAMPLE_RATE, 3), start) if place else earliest
