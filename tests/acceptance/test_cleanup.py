@@ -87,8 +87,8 @@ def test_a_daemon_that_is_killed_in_the_middle_sets_it_right_at_its_next_start(
         assert call.exists()
         daemon.start()
         daemon.wait_for(tmp_path / "archive" / "call.opus", FileState.ARCHIVED)
+        wait_until((tmp_path / "xdg/Trash/files/call.wav").exists, "the original is in the trash")
         assert not call.exists()
-        assert (tmp_path / "xdg/Trash/files/call.wav").exists()
         assert [path.name for path in (tmp_path / "archive").iterdir()] == ["call.opus"]
 
 
