@@ -173,15 +173,16 @@ class Decoder:
 def looks_right(pieces: Sequence[Piece], seconds: float, language: str) -> bool:
     """Whether the text of a window that holds so many seconds, all of them speech, passes every gate."""
     words = [word for piece in pieces for word in piece.words]
-    said = [text_of(line) for line in lines(words, language)]
+    said = list(lines(words, language))
+    texts = [text_of(line) for line in said]
     return (
         not any(unheard(pieces, seconds))
         and not any(_hides_speech(word) for word in words)
         and all(piece.compression_ratio <= _MOST_COMPRESSION for piece in pieces)
         and all(piece.avg_logprob >= _LEAST_LOGPROB for piece in pieces)
-        and not any(_drags(line) for line in lines(words, language))
+        and not any(_drags(line) for line in said)
         and len(text_of(words)) <= _FASTEST * max(seconds, _SHORT_SECONDS)
-        and not any(len(set(some)) == 1 for some in zip(said, said[1:], said[2:], strict=False))
+        and not any(len(set(some)) == 1 for some in zip(texts, texts[1:], texts[2:], strict=False))
     )
 
 

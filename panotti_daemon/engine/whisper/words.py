@@ -28,19 +28,18 @@ def align(
     """The words of a window's text, which is given as tokens; times are the window's."""
     spoken = np.ascontiguousarray(encoded[:, : math.ceil(seconds * whisper.tokens_per_second)])
     frames = round(seconds * whisper.frames_per_second)
-    for found in whisper.find_alignment(tokenizer, [list(text)], StorageView.from_array(spoken), frames):
-        merge_punctuations(found, PUNCTUATION_BEFORE, PUNCTUATION_BEHIND)
-        return tuple(
-            Word(
-                start=min(float(word["start"]), seconds),
-                end=min(float(word["end"]), seconds),
-                text=word["word"],
-                probability=float(word["probability"]),
-            )
-            for word in found
-            if word["word"].strip()
+    (found,) = whisper.find_alignment(tokenizer, [list(text)], StorageView.from_array(spoken), frames)
+    merge_punctuations(found, PUNCTUATION_BEFORE, PUNCTUATION_BEHIND)
+    return tuple(
+        Word(
+            start=min(float(word["start"]), seconds),
+            end=min(float(word["end"]), seconds),
+            text=word["word"],
+            probability=float(word["probability"]),
         )
-    return ()
+        for word in found
+        if word["word"].strip()
+    )
 
 
 def text_of(words: Sequence[Word]) -> str:
