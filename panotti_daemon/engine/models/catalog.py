@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _FRAMES = 1200
-"""Of a window, 24 s, as the encoder sees it."""
+"""About as many as the encoder sees of a window: 24 s."""
 _TOKENS = 100
 """Of a window's text."""
 _BEAMS = 5
