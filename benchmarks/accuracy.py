@@ -14,12 +14,13 @@ import jiwer
 from benchmarks import corpus, models
 from benchmarks.contenders import CORES, Contender, Heard, batched, panotti, sequential
 from benchmarks.corpus import LANGUAGES, Clip
-from benchmarks.report import Notes, Row, show, surroundings
+from benchmarks.report import Notes, Row, only_warnings, show, surroundings
 from panotti_daemon.engine.models.store import STARTER
 from tests.speech import plain
 
 
 def main(names: Sequence[str]) -> None:
+    only_warnings()
     for name in names:
         model = models.model(name)
         contenders = [panotti(model), sequential(model), batched(model, CORES)]
@@ -28,6 +29,8 @@ def main(names: Sequence[str]) -> None:
         _wordless(name, contenders, notes)
         if name != STARTER:
             _foreign(name, contenders, notes)
+        for contender in contenders:
+            contender.close()
 
 
 def _english(model: str, contenders: Sequence[Contender], notes: Notes) -> None:

@@ -1,23 +1,30 @@
-"""What is compared: Panotti's engine, and the two ways in which most tools call faster-whisper, on the same model."""
+"""What is compared: Panotti's engine, and the two ways in which most tools call faster-whisper, on the same model.
+
+The engine is asked as the daemon asks it, in a process of its own. The library is called in this one.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 
+from benchmarks.models import FOLDER
 from benchmarks.report import BATCHED, OURS, SEQUENTIAL
-from panotti_daemon.engine.gate import Gate
+from panotti_daemon.engine.client import Engine
 from panotti_daemon.engine.machine.hardware import machine
-from panotti_daemon.engine.messages import Track
+from panotti_daemon.engine.messages import Track, Workers
 from panotti_daemon.engine.models.store import ResolvedModel
-from panotti_daemon.engine.whisper.transcriber import Transcriber
 from panotti_daemon.models.transcript.models import RequestedSettings
 
 BATCH = 8
 CORES = machine().cores
+_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -32,17 +39,31 @@ class Contender:
     settings: str
     hear: Callable[[Path, str | None], Heard]
     """What is said in a file whose language is given, or None where it is to be found."""
+    processor_seconds: Callable[[], float] = time.process_time
+    """That its process has used so far."""
+    close: Callable[[], None] = lambda: None
 
 
-def panotti(model: ResolvedModel, workers: int | None = None) -> Contender:
-    transcriber = Transcriber(model, workers or machine().workers_for(None))
+def panotti(model: ResolvedModel, workers: Workers = "auto") -> Contender:
+    runner = asyncio.Runner()
+    engine = Engine(models=FOLDER, idle_seconds=_HOUR, workers=workers)
 
     def hear(path: Path, language: str | None) -> Heard:
-        result = transcriber.transcribe([Track(path=path)], RequestedSettings(language=language or "auto"), gate=Gate())
+        settings = RequestedSettings(language=language or "auto", model=model.name)
+        result = runner.run(engine.transcribe([Track(path=path)], settings, on_progress=lambda _: None))
         return Heard(" ".join(segment.text for segment in result.segments), result.language)
 
-    name = OURS if workers is None else f"{OURS}, {_counted(workers, 'worker')}"
-    return Contender(name, f"int8, {_counted(transcriber.workers, 'worker')} of 1 thread", hear)
+    def processor_seconds() -> float:
+        times = psutil.Process(engine.pids[0]).cpu_times()
+        return times.user + times.system
+
+    def close() -> None:
+        runner.run(engine.close())
+        runner.close()
+
+    name = OURS if workers == "auto" else f"{OURS}, {_counted(workers, 'worker')}"
+    used = machine().workers_for(None) if workers == "auto" else workers
+    return Contender(name, f"int8, {_counted(used, 'worker')} of 1 thread", hear, processor_seconds, close)
 
 
 def sequential(model: ResolvedModel) -> Contender:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import shutil
 import subprocess
 import sys
@@ -23,10 +22,9 @@ from statistics import median
 from typing import Any, TypeVar
 
 import psutil
-import structlog
 
 from benchmarks import corpus
-from benchmarks.report import Row, show, surroundings
+from benchmarks.report import Row, only_warnings, show, surroundings
 from panotti_daemon.api.schemas import PassingMessage
 from panotti_daemon.client import Client
 from panotti_daemon.engine.client import Engine
@@ -47,7 +45,7 @@ CLIP_SECONDS = 10.0
 
 
 async def main(rounds: int) -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    only_warnings()
     notes = {**surroundings(), "model": STARTER, "rounds": rounds}
     show("Daemon: throughput", [await _throughput(rounds)], notes)
     show("Drop of a 10 s clip", await _drops(rounds), notes)

