@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 
 from panotti_daemon.engine.messages import Pace
 
@@ -24,19 +23,9 @@ class Gate:
         self._pace = pace
         self._inside = 0
         self._ended = False
-        self._held_since = time.monotonic()
-        self._held_before = 0.0
-
-    @property
-    def held_seconds(self) -> float:
-        """How long nobody was let through, in all."""
-        with self._changed:
-            return self._held()
 
     def keep(self, pace: Pace) -> None:
         with self._changed:
-            self._held_before = self._held()
-            self._held_since = time.monotonic()
             self._pace = pace
             self._changed.notify_all()
 
@@ -61,6 +50,3 @@ class Gate:
         with self._changed:
             self._inside -= 1
             self._changed.notify_all()
-
-    def _held(self) -> float:
-        return self._held_before + (time.monotonic() - self._held_since if self._pace is Pace.HELD else 0.0)

@@ -92,7 +92,7 @@ class Servers:
         tracks = worth_hearing(tracks, warnings.append)
         lengths = [audio.probe(track.path).duration for track in tracks]
         total = None if None in lengths else sum(length or 0.0 for length in lengths)
-        meter = Meter(total, " and ".join(map(model_name, self.remote.settings.servers)), tell, gate)
+        meter = Meter(total, " and ".join(map(model_name, self.remote.settings.servers)), tell)
         with closing(Caller(self.remote.settings.timeout_seconds, self.remote.keys)) as caller:
             job = RemoteJob(
                 self.remote.settings,

@@ -59,7 +59,7 @@ class Transcriber:
         tracks = worth_hearing(tracks, warnings.append)
         lengths = [audio.probe(track.path).duration for track in tracks]
         total = None if None in lengths else sum(length or 0.0 for length in lengths)
-        meter = Meter(total, self.model.name, tell, gate)
+        meter = Meter(total, self.model.name, tell)
         job = Job(
             self._whisper,
             self.model.name,

@@ -62,19 +62,6 @@ def test_at_a_slow_pace_they_work_one_after_the_other() -> None:
         wait_until(lambda: crew.done == WORKERS)
 
 
-def test_it_counts_the_time_in_which_it_was_held_and_no_other() -> None:
-    gate = Gate()
-    assert gate.held_seconds == 0
-    gate.keep(Pace.HELD)
-    wait_until(lambda: gate.held_seconds > 0.02)
-    gate.keep(Pace.HELD)
-    assert gate.held_seconds > 0.02
-    gate.keep(Pace.SLOW)
-    held = gate.held_seconds
-    gate.keep(Pace.FULL)
-    assert gate.held_seconds == held > 0.02
-
-
 def test_a_new_pace_holds_for_who_comes_next_and_breaks_nothing_off() -> None:
     gate = Gate()
     with at_work(gate) as crew:

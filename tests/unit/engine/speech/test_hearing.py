@@ -24,7 +24,7 @@ def late(tmp_path: Path) -> Path:
 
 def hearing(*tracks: Track, gate: Gate | None = None, told: list[Progress] | None = None) -> Hearing:
     gate = gate or Gate()
-    meter = Meter(100.0, "tiny.en", told.append if told is not None else lambda _: None, gate)
+    meter = Meter(100.0, "tiny.en", told.append if told is not None else lambda _: None)
     return Hearing(tracks, noise_reduction=False, gate=gate, meter=meter)
 
 
