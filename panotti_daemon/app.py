@@ -59,7 +59,7 @@ from panotti_daemon.intake.requests import Requests
 from panotti_daemon.intake.sources import Sources
 from panotti_daemon.intake.watcher import Watcher
 from panotti_daemon.lookout import Lookout
-from panotti_daemon.models.database import Database, queries, stamp
+from panotti_daemon.models.database import Database, queries
 from panotti_daemon.models.transcript.adoption import adopt
 from panotti_daemon.models.transcript.store import TranscriptStore
 from panotti_daemon.models.transcript.writer import OutputWriter
@@ -327,18 +327,15 @@ class Daemon:
                 "in again; the journal of events, the plugins' own state and API keys could not be brought back."
             )
         default = self.paths.recordings
-        if any(folder.path == default for folder in self.settings.watch) and not default.exists():
-            default.mkdir(parents=True)
-            self.notes.append(f"The folder {default} was made for your recordings.")
-        new = []
-        for root in self._output_roots():
-            async with self._database.transaction() as transaction:
-                if not await queries().output_root_is_made(transaction.connection, path=str(root)):
-                    new.append(root)
-                    await queries().insert_output_root(
-                        transaction.connection, path=str(root), now=stamp(self._clock.now())
-                    )
-        await adopt(self._database, (root for root in new if _made(root)), self._clock)
+        if any(folder.path == default for folder in self.settings.watch):
+            try:
+                default.mkdir(parents=True)
+                self.notes.append(f"The folder {default} was made for your recordings.")
+            except FileExistsError:
+                pass  # or a link to a drive that is away, which the status shows
+            except OSError as error:
+                self.notes.append(f"The folder {default} cannot be made: {error.strerror}.")
+        await adopt(self._database, self._output_roots(), self._clock)
 
     def _output_roots(self) -> list[Path]:
         roots = [f.path if f.output == "beside" else f.output for f in self.settings.watch]
@@ -373,12 +370,3 @@ class Daemon:
         watchdog.start()
         stack.callback(watchdog.stop)
         stack.callback(self._at_work.clear)
-
-
-def _made(root: Path) -> bool:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        log.warning("output folder cannot be made", folder=str(root), reason=error.strerror)
-        return False
-    return True

@@ -37,13 +37,20 @@ class Hours:
         if not (has_begun or has_not_ended if passes_midnight else has_begun and has_not_ended):
             return None
         day = here.date() + timedelta(days=passes_midnight and has_begun)
-        return datetime.combine(day, self.end).astimezone()  # of the offset that holds then
+        return _next(datetime.combine(day, self.end), here)
 
     def next_begin(self, now: datetime) -> datetime:
         """The next moment at which they begin."""
         here = local(now)
-        today = datetime.combine(here.date(), self.begin).astimezone()
-        return today if today > here else datetime.combine(here.date() + timedelta(days=1), self.begin).astimezone()
+        today, tomorrow = (datetime.combine(here.date() + timedelta(days=days), self.begin) for days in (0, 1))
+        begin = _next(today, here)
+        return begin if begin > here else _next(tomorrow, here)
+
+
+def _next(clock: datetime, after: datetime) -> datetime:
+    """When local clocks show this; where they show it twice, as they are set back, the first time after a moment."""
+    first, second = (clock.replace(fold=fold).astimezone() for fold in (0, 1))
+    return first if first > after else second
 
 
 def checked_hours(text: str) -> str:

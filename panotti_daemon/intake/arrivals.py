@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -109,7 +109,7 @@ class Arrivals:
             own = await _own_outputs(transaction, folder.path)
             found = [file for file in found if file.path not in own]
             found.sort(key=lambda file: file.look.mtime_ns, reverse=True)
-            first = await self._is_first_scan(transaction, folder, found)
+            first = await queries().folder_by_path(transaction.connection, path=str(folder.path)) is None
             there = {f.path for f in found}
             absent = [row for path, row in rows.items() if row.present and path not in there]
             await self._gone(transaction, [row for row in absent if self._is_searched(row.path, folder, scan)])
@@ -130,7 +130,7 @@ class Arrivals:
         async with self._database.transaction() as transaction:
             rows = await self._ledger.of_paths(transaction.connection, paths)
             own = await _own_outputs_among(transaction, [path for path in paths if path not in rows])
-            gone = [row for path, row in rows.items() if not looks[path] and row.present and not path.is_dir()]
+            gone = [row for path, row in rows.items() if not looks[path] and row.present]
             await self._gone(transaction, gone)
             back = [path for path, row in rows.items() if looks[path] and not row.present]
             await self._ledger.set_presence(transaction, back, present=True)
@@ -138,7 +138,7 @@ class Arrivals:
         await self._take_in(folder, found, rows, first=False)
 
     async def _take_in(
-        self, folder: WatchFolder, found: Iterable[Found], rows: dict[Path, LedgerRow], *, first: bool
+        self, folder: WatchFolder, found: Sequence[Found], rows: dict[Path, LedgerRow], *, first: bool
     ) -> None:
         fresh: list[Found] = []
         again: list[Found] = []
@@ -154,6 +154,8 @@ class Arrivals:
         for part in _parts(fresh):
             async with self._database.transaction() as transaction:
                 await self._ledger.see(transaction, [Seen(f.path, folder.path, f.look, backlog=first) for f in part])
+        if first:
+            await self._first_scanned(folder, found)
         for file in (*fresh, *(file for file in again if file.path not in self._identifier)):
             self.follow(file.path)
 
@@ -167,17 +169,16 @@ class Arrivals:
         assert self.watcher
         return self.watcher.folder_of(path) is folder and scan.unread.isdisjoint(path.parents)
 
-    async def _is_first_scan(self, transaction: Transaction, folder: WatchFolder, found: list[Found]) -> bool:
-        if await queries().folder_by_path(transaction.connection, path=str(folder.path)):
-            return False
+    async def _first_scanned(self, folder: WatchFolder, found: Sequence[Found]) -> None:
+        """Noted behind its files: a first scan that was broken off is followed by another first one."""
         recordings = [f for f in found if not not_media_by_name(f.path)]
         backlog = "asking" if len(recordings) > self._backlog_limit else "none"
-        await queries().insert_folder(
-            transaction.connection, path=str(folder.path), now=stamp(self._clock.now()), backlog=backlog
-        )
+        async with self._database.transaction() as transaction:
+            await queries().insert_folder(
+                transaction.connection, path=str(folder.path), now=stamp(self._clock.now()), backlog=backlog
+            )
         if recordings:
             log.info("first scan", folder=str(folder.path), files=len(recordings), backlog=backlog)
-        return True
 
     async def _gone(self, transaction: Transaction, rows: list[LedgerRow]) -> None:
         undecided = [row.path for row in rows if row.recording_id is None]

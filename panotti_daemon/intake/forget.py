@@ -134,11 +134,12 @@ class Forget:
             if wish.outputs:
                 deleted += await self._outputs.delete_unedited(found.ids)
             kept = await self._outputs.written(found.ids)
+            reachable = await self._folders_that_are_there(found)
             async with self._database.transaction() as transaction:
                 now = await self._look(transaction.connection, target, wish)
                 is_over = now.ids == found.ids and not await self._is_under_way(transaction.connection, now)
                 if is_over:
-                    await self._erase(transaction, now, target.path)
+                    await self._erase(transaction, now, target.path, reachable)
             found = now
             if is_over:
                 break
@@ -170,11 +171,18 @@ class Forget:
         """Whether somebody asked for it meanwhile."""
         return bool(await queries().work_under_way(connection, ids=json.dumps(found.ids)))
 
-    async def _erase(self, transaction: Transaction, found: Forgotten, named: Path | None) -> None:
+    async def _folders_that_are_there(self, found: Forgotten) -> set[Path]:
+        async with self._database.reading() as connection:
+            rows = await self._ledger.select(connection, "files_of_recordings", ids=json.dumps(found.ids))
+        return await asyncio.to_thread(lambda: {folder for folder in {row.folder for row in rows} if folder.is_dir()})
+
+    async def _erase(
+        self, transaction: Transaction, found: Forgotten, named: Path | None, reachable: set[Path]
+    ) -> None:
         connection = transaction.connection
         ids = json.dumps(found.ids)
         rows = await self._ledger.select(connection, "files_of_recordings", ids=ids)
-        gone = await asyncio.to_thread(lambda: {row.path for row in rows if not row.present and row.folder.is_dir()})
+        gone = {row.path for row in rows if not row.present and row.folder in reachable}
         await self._ledger.forget(transaction, gone)
         await queries().part_files_from_recordings(connection, ids=ids)
         stay = {row.path for row in rows if not _has_changed(row)} | ({named} if named else set())

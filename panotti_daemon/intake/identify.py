@@ -18,7 +18,7 @@ from typing import Protocol
 
 import structlog
 
-from panotti_daemon.clock import Clock
+from panotti_daemon.clock import Clock, local
 from panotti_daemon.engine.messages import Probe, ProbeKind
 from panotti_daemon.errors import PanottiError
 from panotti_daemon.intake import tracks
@@ -255,7 +255,7 @@ class Identify:
             return await self._register.commit(transaction, [part], turn.folder, asked, track.title)
         seconds = turn.folder.track_grace_seconds
         self._grace[turn.path] = (self._clock.monotonic() + seconds, turn.folder)
-        until = (self._clock.now() + timedelta(seconds=seconds)).astimezone()
+        until = local(self._clock.now() + timedelta(seconds=seconds))
         others = ", ".join(label for label in turn.folder.tracks if label != track.label)
         reason = f"its other track ({others}) may still come, until {until:%H:%M:%S}"
         await self._ledger.set(transaction, turn.path, FileState.WAITING, reason)

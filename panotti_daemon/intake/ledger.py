@@ -16,7 +16,7 @@ from typing import Any
 from aiosqlite import Connection
 from pydantic import BaseModel, ConfigDict
 
-from panotti_daemon.clock import Clock
+from panotti_daemon.clock import Clock, local
 from panotti_daemon.core.events.models import DISCARDED, Delivery, DeliveryState, Event
 from panotti_daemon.core.events.types import TranscriptionCompleted
 from panotti_daemon.intake.settle import Look, Settled
@@ -303,4 +303,4 @@ def _as_file_state(delivery: Delivery) -> tuple[FileState, str] | None:
 
 
 def _local_time(moment: datetime) -> str:
-    return (moment + timedelta(seconds=0.5)).astimezone().strftime("%H:%M:%S")
+    return local(moment + timedelta(seconds=0.5)).strftime("%H:%M:%S")

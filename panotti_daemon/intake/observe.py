@@ -48,11 +48,11 @@ def oddity(path: Path) -> str | None:
         mode = path.stat().st_mode
     except OSError as error:
         if path.is_symlink():
-            return "a link that leads nowhere"
+            return "it is a link that leads nowhere"
         return None if isinstance(error, FileNotFoundError) else f"it cannot be reached: {error.strerror or error}"
     if stat.S_ISREG(mode):
         return None
-    return "a folder" if stat.S_ISDIR(mode) else "not a file but a pipe, a socket or a device"
+    return "it is a folder" if stat.S_ISDIR(mode) else "it is not a file but a pipe, a socket or a device"
 
 
 def hash_file(path: Path, stopped: Callable[[], bool] = lambda: False) -> str:

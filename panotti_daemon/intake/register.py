@@ -18,6 +18,7 @@ from panotti_daemon.clock import Clock
 from panotti_daemon.core.events.bus import EventBus
 from panotti_daemon.core.events.models import Event
 from panotti_daemon.core.events.types import EventPriority, RecordingData, RecordingKnown, RecordingReady
+from panotti_daemon.core.plugins.blocking import in_own_thread
 from panotti_daemon.ids import new_id
 from panotti_daemon.intake import tracks
 from panotti_daemon.intake.ledger import Ledger, LedgerRow
@@ -30,6 +31,8 @@ from panotti_daemon.settings import WatchFolder
 
 log = structlog.get_logger(__name__)
 
+PATIENCE_SECONDS = 1.0
+"""For a drive to say whether a file is there."""
 UNDER_WAY = (FileState.READY, FileState.TRANSCRIBING, FileState.WAITING)
 
 
@@ -184,7 +187,7 @@ class Register:
     async def _original(self, transaction: Transaction, recording_id: str, own: set[Path]) -> Path | None:
         rows = await self._ledger.select(transaction.connection, "sources_of_recording", recording_id=recording_id)
         for row in rows:
-            if row.path not in own and await asyncio.to_thread(row.path.exists):
+            if row.path not in own and await _is_there(row.path):
                 return row.path
         return None
 
@@ -211,6 +214,16 @@ class Register:
             )
         name = "recording.known" if known else "recording.ready"
         return Event.create(name, payload, correlation_id=recording.id, priority=priority, created_at=self._clock.now())
+
+
+async def _is_there(path: Path) -> bool:
+    """What stands on a drive that does not answer is not known to be gone; the database, which is held meanwhile, waits
+    no longer for it."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await in_own_thread(path.exists, "look for an original")
+    except TimeoutError:
+        return True
 
 
 async def asked_by(folders: Iterable[WatchFolder]) -> dict[Path, RequestedSettings]:

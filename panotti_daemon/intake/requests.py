@@ -58,11 +58,15 @@ class Requests:
             row = await self._ledger.get(connection, path) if is_unicode(path) else None
             output = await queries().output_by_path(connection, path=str(path)) if is_unicode(path) else None
         if row:
-            growing = self._arrivals.reason(path) if row.state is FileState.GROWING else None
-            return row.model_copy(update={"reason": growing}) if growing else row
+            return self.as_of_now(row)
         if output:
             return self._unlisted(path, f"it is the transcript of {output['title']}, written by Panotti")
         return self._unlisted(path, await asyncio.to_thread(self._why_unlisted, path))
+
+    def as_of_now(self, row: LedgerRow) -> LedgerRow:
+        """With the reason of this moment for what is still arriving: the ledger does not hear of every look."""
+        growing = self._arrivals.reason(row.path) if row.state is FileState.GROWING else None
+        return row.model_copy(update={"reason": growing}) if growing else row
 
     async def now(self, path: Path) -> int:
         """Transcribes this file next, wherever it stands. Returns how many things that changed; raises PanottiError

@@ -6,8 +6,8 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 
 class TrackName(NamedTuple):
@@ -20,18 +20,14 @@ def match(name: str, patterns: Mapping[str, str]) -> TrackName | None:
     """`standup_mic.wav` under `{microphone: "*_mic.*"}` is the `microphone` of `standup`.
 
     Of several patterns that match, the one with the most literal text wins: `*_system_audio.*` before `*_audio.*`.
+    Accents may be spelled in either way.
     """
+    name = normalize("NFC", name)
     by_literal_text = sorted(patterns.items(), key=lambda item: len(item[1].replace("*", "")), reverse=True)
     for label, pattern in by_literal_text:
         if found := _expression(pattern).fullmatch(name):
             return TrackName(label, found["title"])
     return None
-
-
-def sibling_key(path: Path, patterns: Mapping[str, str]) -> tuple[Path, str] | None:
-    """Tracks with the same key belong to one recording. None: the file is no track, but a recording of its own."""
-    track = match(path.name, patterns)
-    return (path.parent, track.title) if track else None
 
 
 def content_id(hashes: Sequence[str]) -> str:
@@ -43,7 +39,7 @@ def content_id(hashes: Sequence[str]) -> str:
 
 @cache
 def _expression(pattern: str) -> re.Pattern[str]:
-    before_suffix, suffix = _split(pattern)
+    before_suffix, suffix = _split(normalize("NFC", pattern))
     text_before, _, text_after = before_suffix.partition("*")
     title = f"{re.escape(text_before)}(?P<title>.+){re.escape(text_after)}"
     suffix_expression = "[^.]*".join(map(re.escape, suffix.split("*"))) if suffix != "*" else "[^.]+"

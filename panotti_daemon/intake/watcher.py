@@ -194,7 +194,7 @@ class Watcher:
             with suppress(KeyError, OSError):
                 self._observer.unschedule(folder.watch)
             folder.watch = None
-        folder.state.polling_seconds = _polling_seconds(folder.settings)
+        folder.state.polling_seconds = polling_seconds(folder.settings)
         if identity is None or folder.state.polling_seconds:
             return
         # a root that is a link would not be followed
@@ -212,7 +212,9 @@ class Watcher:
         """A root that was deleted and made again at once may have the old inode, and its watch is dead all the same."""
         assert self._observer
         return folder.watch is not None and not any(
-            emitter.watch == folder.watch and emitter.is_alive() for emitter in self._observer.emitters
+            # a copy: another folder's watch may be made in a thread just now
+            emitter.watch == folder.watch and emitter.is_alive()
+            for emitter in self._observer.emitters.copy()
         )
 
     def _tell(self, folder: _Folder, problem: _Problem | None) -> None:
@@ -294,15 +296,20 @@ class _Hints(FileSystemEventHandler):
         if event.event_type in ("opened", "closed_no_write"):
             return
         if event.is_directory:
-            # a folder moved in brings files of which there is no event
-            self._folder.scan_wanted |= event.event_type in ("moved", "created", "deleted")
-        for path in (event.src_path, event.dest_path):
-            if path and not event.is_directory:
-                below = os.fsdecode(path).removeprefix(self._root)
-                self._folder.hints.append(Path(f"{self._folder.settings.path}{below}"))
+            if event.event_type in ("moved", "created", "deleted"):
+                self._folder.scan_wanted = True  # a folder moved in brings files of which there is no event
+        else:
+            self._hint(os.fsdecode(path) for path in (event.src_path, event.dest_path) if path)
         if not self._folder.wake.is_set():
             with suppress(RuntimeError):  # the loop may be closing
                 self._loop.call_soon_threadsafe(self._folder.wake.set)
+
+    def _hint(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            if hint := as_scanned(path, self._root, self._folder.settings.path):
+                self._folder.hints.append(hint)
+            else:
+                self._folder.scan_wanted = True
 
 
 class _OverflowHandler(logging.Handler):
@@ -315,6 +322,12 @@ class _OverflowHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if "overflow" in record.getMessage().lower():
             self._overflowed()
+
+
+def as_scanned(path: str, root: str, folder: Path) -> Path | None:
+    """A path that an event names, as a scan of the folder names it. `root` is the folder as events should name it; None
+    where they do not, as on a system that knows the folder by other accents or capitals than its settings."""
+    return Path(f"{folder}{path.removeprefix(root)}") if path.startswith(root) else None
 
 
 def is_unicode(path: Path) -> bool:
@@ -341,11 +354,13 @@ def _identify(root: Path) -> tuple[tuple[int, int] | None, _Problem | None]:
     return (status.st_dev, status.st_ino), None
 
 
-def _polling_seconds(settings: WatchFolder) -> float | None:
+def polling_seconds(settings: WatchFolder) -> float | None:
+    """None: the system tells of changes there."""
     if isinstance(settings.polling, float | int):
         return float(settings.polling)
     if settings.polling == "never" or not sys.platform.startswith("linux"):
         return None
-    partitions = [p for p in psutil.disk_partitions(all=True) if settings.path.is_relative_to(p.mountpoint)]
+    path = Path(os.path.realpath(settings.path))  # a link may lead to another drive
+    partitions = [p for p in psutil.disk_partitions(all=True) if path.is_relative_to(p.mountpoint)]
     holding = max(partitions, key=lambda p: len(p.mountpoint), default=None)
     return NETWORK_POLL_SECONDS if holding and holding.fstype in NETWORK_FILE_SYSTEMS else None

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -204,6 +204,8 @@ async def _connect(path: Path) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(path, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row
+            # bytes that a bad disk turned into no text at all must not hold up whoever comes upon them
+            connection.text_factory = partial(str, encoding="utf-8", errors="replace")
             for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL"):
                 await connection.execute(f"PRAGMA {pragma}")
             # a table that is replaced would take its children with it

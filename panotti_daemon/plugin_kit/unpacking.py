@@ -8,6 +8,7 @@ import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from panotti_daemon.core.events.handlers import describe
 from panotti_daemon.errors import PluginRefused
 
 MOST_BYTES = 50 * 2**20
@@ -18,6 +19,13 @@ LEFT_OUT = {"__pycache__", "__MACOSX"}
 
 def copy(source: Path, held: Path) -> None:
     """A folder's own files. Raises PluginRefused."""
+    try:
+        _copy(source, held)
+    except OSError as error:
+        raise PluginRefused(f"{source} cannot be read: {error.strerror or error}") from error
+
+
+def _copy(source: Path, held: Path) -> None:
     room = _Room(str(source))
     for parent, folders, files in os.walk(source):
         folders[:] = [name for name in folders if not _is_left_out(name)]
@@ -50,8 +58,10 @@ def unpack(archive: Path, held: Path) -> None:
                     while chunk := unpacking.read(2**16):
                         room.take(len(chunk), files=0)
                         written.write(chunk)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise PluginRefused(f"{archive} cannot be unpacked: {error}") from error
+    except PluginRefused:
+        raise
+    except Exception as error:  # whatever zipfile and its decompressors come up with for what is damaged
+        raise PluginRefused(f"{archive} cannot be unpacked: {describe(error)}") from error
 
 
 def _safe_parts(info: zipfile.ZipInfo, archive: Path) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from panotti_daemon.plugin_kit.placing import REPLACED
 from panotti_daemon.plugin_kit.scaffold import new_plugin
 from tests.daemon import Panotti
 
@@ -71,6 +72,18 @@ def test_a_running_daemon_takes_up_what_is_installed_and_lets_go_of_what_is_remo
         refused = daemon.command("plugins", "remove", "example", "--yes")
         assert refused.returncode == 1
         assert "use panotti plugins disable" in refused.stderr
+
+
+def test_a_plugin_whose_upgrade_was_killed_halfway_runs_again_at_the_next_start(
+    panotti: Callable[..., Panotti], talks: Path
+) -> None:
+    home = panotti()
+    home.paths.plugins.mkdir(parents=True)
+    talks.rename(home.paths.plugins / f"{REPLACED}talks")
+    with home as daemon:
+        (found,) = [plugin for plugin in daemon.get("/plugins") if plugin["name"] == "talks"]
+        assert found["state"] == "running"
+    assert [path.name for path in home.paths.plugins.iterdir()] == ["talks"]
 
 
 def test_a_mistake_ends_a_check_with_status_1_and_its_line(panotti: Callable[..., Panotti], talks: Path) -> None:

@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": {"models", "core.events", "core.plugins"},
     "plugin_kit": {"core.events", "core.plugins"},
     "engine": {"models", "core.plugins"},
-    "intake": {"models", "core.events", "engine"},
+    "intake": {"models", "core.events", "core.plugins", "engine"},
     "pausing": {"models", "core.events", "engine"},
     "api": {"models", "core.events", "core.plugins", "engine", "intake", "pausing"},
     "lookout": {"models", "core.events", "intake"},

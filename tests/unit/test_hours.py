@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -47,3 +49,31 @@ def test_they_begin_again_today_or_tomorrow(hours: str, now: datetime, begin: da
 def test_what_is_no_pair_of_times_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must look like 22:00-07:00$"):
         Hours.parse(text)
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Its clocks showed 02:00 to 03:00 twice on 25 October 2026, and skipped that hour on 29 March."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+def test_hours_that_the_clock_shows_twice_end_the_second_time_too() -> None:
+    first, second = (datetime(2026, 10, 25, hour, 10, tzinfo=UTC) for hour in (0, 1))
+    hours = Hours.parse("22:00-02:30")
+    assert hours.end_of(first) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    assert hours.end_of(second) == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+    assert Hours.parse("02:30-22:00").next_begin(second) == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize("day", [datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)])
+@pytest.mark.parametrize("hours", ["22:00-02:30", "02:30-22:00", "02:10-02:50", "01:30-03:30"])
+def test_neither_their_end_nor_their_beginning_is_ever_in_the_past(day: datetime, hours: str) -> None:
+    moments = [day + timedelta(minutes=minute) for minute in range(-180, 300)]
+    assert all((end := Hours.parse(hours).end_of(now)) is None or end > now for now in moments)
+    assert all(Hours.parse(hours).next_begin(now) > now for now in moments)

@@ -21,7 +21,7 @@ from panotti_daemon.core.events.circuit import Rest
 from panotti_daemon.core.events.handlers import Handler, Subscription, error_event
 from panotti_daemon.core.events.models import Announcement, Delivery, DeliveryState, Event
 from panotti_daemon.core.events.runs import Interruption, interrupt
-from panotti_daemon.core.events.subscriber import Subscriber, withdrawn
+from panotti_daemon.core.events.subscriber import Subscriber
 from panotti_daemon.core.events.types import EventPriority
 from panotti_daemon.models.database import Database, Transaction
 
@@ -198,7 +198,7 @@ class EventBus:
             async with self._database.transaction() as transaction:
                 for delivery in await persistence.of_correlation(transaction.connection, correlation_id):
                     if delivery.state in (DeliveryState.QUEUED, DeliveryState.WAITING):
-                        await self.change(transaction, withdrawn(delivery))
+                        await self.change(transaction, delivery.withdrawn())
                         count += 1
             runs = [run for subscriber in self._subscribers.values() for run in subscriber.runs_of(correlation_id)]
             if not runs:
@@ -211,8 +211,7 @@ class EventBus:
         async with self._database.transaction() as transaction:
             for delivery in await persistence.of_correlation(transaction.connection, correlation_id):
                 if delivery.state is DeliveryState.DEAD:
-                    fresh = {"state": DeliveryState.QUEUED, "attempts": 0, "waits": 0, "error": None}
-                    await self.change(transaction, delivery.model_copy(update=fresh))
+                    await self.change(transaction, delivery.afresh())
                     count += 1
             await persistence.raise_priority(transaction.connection, correlation_id, priority)
         return count

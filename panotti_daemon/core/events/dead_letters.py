@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from aiosqlite import Connection
 
-from panotti_daemon.choices import DeliveryState
 from panotti_daemon.core.events import persistence
 from panotti_daemon.core.events.bus import EventBus
 from panotti_daemon.core.events.journal import ALL, PastDelivery, Selection, batches
-from panotti_daemon.core.events.models import DISCARDED, Event
+from panotti_daemon.core.events.models import Delivery, Event
 from panotti_daemon.models.database import Database, queries
 
 AT_ONCE = 100
 """In one transaction, so that nobody waits long for the database."""
-
-FRESH = {"state": DeliveryState.QUEUED, "attempts": 0, "waits": 0, "available_at": None, "error": None}
-ENDED = {"state": DeliveryState.DONE, "error": DISCARDED}
 
 
 @dataclass(frozen=True)
@@ -41,21 +36,20 @@ class DeadLetters:
 
     async def retry(self, selection: Selection) -> int:
         """Queues them afresh, with all their attempts; returns how many."""
-        return await self._become(selection, FRESH)
+        return await self._change(selection, Delivery.afresh)
 
     async def discard(self, selection: Selection) -> int:
         """Ends them as done without result; returns how many. A replay still brings them back."""
-        return await self._become(selection, ENDED)
+        return await self._change(selection, Delivery.discarded)
 
-    async def _become(self, selection: Selection, update: dict[str, Any]) -> int:
+    async def _change(self, selection: Selection, how: Callable[[Delivery], Delivery]) -> int:
         count = 0
         dead = sorted(letter.delivery.id for letter in await self.find(selection))
         for ids in batches(dead, AT_ONCE):
             async with self._database.transaction() as transaction:
                 still_dead = await _dead(transaction.connection, selection, ALL, ids)
                 for letter in reversed(still_dead):
-                    changed = letter.delivery.model_copy(update=update)
-                    await self._bus.change(transaction, changed, letter.event)
+                    await self._bus.change(transaction, how(letter.delivery), letter.event)
             count += len(still_dead)
         return count
 

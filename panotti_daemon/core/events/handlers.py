@@ -21,6 +21,8 @@ T = TypeVar("T")
 Handler = Callable[[Event], Awaitable[Iterable[Event] | None]]
 
 MOST_FOLLOW_ONS = 1000
+LONGEST_REASON = 2000
+"""Letters of an error: it is stored, told and shown."""
 FIRST_WAIT_SECONDS = 5.0
 MAX_WAIT_SECONDS = 60.0
 
@@ -129,9 +131,19 @@ def describe(error: BaseException) -> str:
     """In words for the user: our own errors say it themselves, for others their kind is named, and
     what was noted on them."""
     if isinstance(error, PanottiError):
-        return without_secrets(error.message)
-    what = f"{type(error).__name__}: {error}".removesuffix(": ")
-    return without_secrets(", ".join([what, *getattr(error, "__notes__", ())]))
+        said = error.message
+    else:
+        what = f"{type(error).__name__}: {_said(error)}".removesuffix(": ")
+        said = ", ".join([what, *getattr(error, "__notes__", ())])
+    said = without_secrets(said)
+    return said if len(said) <= LONGEST_REASON else f"{said[: LONGEST_REASON - 1]}…"
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # a plugin's own error may be broken, too
+        return ""
 
 
 def error_event(delivery: Delivery, event: Event) -> Event:

@@ -154,6 +154,19 @@ class Delivery(BaseModel):
         """As if this attempt had not been made."""
         return self.model_copy(update={"attempts": max(0, self.attempts - 1)})
 
+    def afresh(self) -> Self:
+        """Queued as if it had never been tried."""
+        fresh = {"state": DeliveryState.QUEUED, "attempts": 0, "waits": 0, "available_at": None, "error": None}
+        return self.model_copy(update=fresh)
+
+    def discarded(self) -> Self:
+        """Ended, by somebody who gave it up."""
+        return self.model_copy(update={"state": DeliveryState.DONE, "error": DISCARDED})
+
+    def withdrawn(self) -> Self:
+        """Ended without result, for what it is about is to be done no more."""
+        return self.model_copy(update={"state": DeliveryState.DONE, "error": "withdrawn", "available_at": None})
+
 
 class Announcement(BaseModel):
     """A passing message: whoever listens now hears it, and nobody else ever does."""

@@ -290,7 +290,7 @@ class Subscriber:
         error = _failure(run.handling)
         why = run.interrupted.result() if run.interrupted.done() else None
         if why is Interruption.WITHDRAW:
-            return withdrawn(delivery), []
+            return delivery.withdrawn(), []
         if error is None:
             return delivery.model_copy(update={"state": DeliveryState.DONE, "error": None}), run.handling.result()
         if why is Interruption.STOP:
@@ -350,10 +350,6 @@ class Subscriber:
                 if is_last_try:
                     return
             await _set_within(self._ending, self._database_retry_seconds)
-
-
-def withdrawn(delivery: Delivery) -> Delivery:
-    return delivery.model_copy(update={"state": DeliveryState.DONE, "error": "withdrawn", "available_at": None})
 
 
 async def _handle(handler: Handler, event: Event) -> list[Event]:

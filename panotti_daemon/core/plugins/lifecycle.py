@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from panotti_daemon.clock import Clock
+from panotti_daemon.clock import Clock, local
 from panotti_daemon.core.events.circuit import Rest
 from panotti_daemon.core.plugins.hosting import Hosted
 from panotti_daemon.core.plugins.interface import Health
@@ -90,7 +90,7 @@ class PluginRecord:
         self.changed()
 
     def rests(self, rest: Rest) -> None:
-        self.become(PluginState.RESTING, f"until {rest.until.astimezone():%H:%M}: {rest.reason}")
+        self.become(PluginState.RESTING, f"until {local(rest.until):%H:%M}: {rest.reason}")
 
     def set_back(self, reason: str | None) -> None:
         if reason != self.setback:

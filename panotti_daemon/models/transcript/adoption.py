@@ -25,17 +25,30 @@ from panotti_daemon.settings import Format
 log = structlog.get_logger(__name__)
 
 
-async def adopt(database: Database, folders: Iterable[Path], clock: Clock) -> int:
-    """Brings every transcript found in the folders into the database; returns how many were new to it."""
+async def adopt(database: Database, roots: Iterable[Path], clock: Clock) -> int:
+    """Makes the output folders that are new, and brings every transcript found there into the database; returns how
+    many were new to it."""
     count = 0
-    for folder in folders:
-        found = await asyncio.to_thread(lambda folder=folder: list(find_documents(folder)))  # type: ignore[misc]
-        for path, document in found:
-            outputs = await asyncio.to_thread(sibling_outputs, path, document)
-            async with database.transaction() as transaction:
-                count += await _adopt(transaction, document, outputs, clock)
+    for root in roots:
+        async with database.reading() as connection:
+            is_known = await queries().output_root_is_made(connection, path=str(root))
+        if not is_known and await asyncio.to_thread(_made, root):
+            count += await _adopt_all(database, root, clock)
+            async with database.transaction() as transaction:  # last: what a crash left out is found at the next start
+                await queries().insert_output_root(transaction.connection, path=str(root), now=stamp(clock.now()))
     if count:
         log.info("transcripts adopted", count=count)
+    return count
+
+
+async def _adopt_all(database: Database, root: Path, clock: Clock) -> int:
+    count = 0
+    documents = find_documents(root)
+    while found := await asyncio.to_thread(next, documents, None):  # one at a time: all of them may be more than fits
+        path, document = found
+        outputs = await asyncio.to_thread(sibling_outputs, path, document)
+        async with database.transaction() as transaction:
+            count += await _adopt(transaction, document, outputs, clock)
     return count
 
 
@@ -96,6 +109,15 @@ def sibling_outputs(json_path: Path, document: Document, formats: Iterable[Forma
         for format, path in paths.items()
         if path.is_file()
     ]
+
+
+def _made(root: Path) -> bool:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("output folder cannot be made", folder=str(root), reason=error.strerror)
+        return False
+    return True
 
 
 def _is_ours(path: Path) -> bool:

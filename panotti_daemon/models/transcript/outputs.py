@@ -121,6 +121,10 @@ def digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=20).hexdigest()
 
 
+EMPTY = digest(b"")
+"""All that a crash leaves of an output where `_move_to_new` has to hold its name; nobody loses it."""
+
+
 def output_folder(source: Path, watched: Path, output: Path | Literal["beside"]) -> Path:
     """The folder for a recording's outputs: sub-folders of the watched folder are mirrored under the output folder."""
     if output == "beside":
@@ -222,7 +226,7 @@ class _Planner:
     def _consider(self, path: Path, format: Format, content: bytes) -> PlannedOutput | _Clash:
         wanted, found = digest(content), _digest_on_disk(path)
         records = self._records.get(path, [])
-        unedited = [record for record in records if record.digest == found]
+        unedited = [record for record in records if found in (record.digest, EMPTY)]
         if unedited and not self._any_ours(unedited):
             # Two recordings may well have the same bytes: that of no speech is the same for all.
             return _Clash.WITH_ANOTHER_RECORDING

@@ -51,7 +51,7 @@ class OutputWriter:
         """Two plans made at once could choose the same name."""
 
     async def write(self, transcript: Transcript, recording: Recording) -> Mapping[str, Path]:
-        """All formats of the folder's settings. What was written of an earlier revision goes, where no file has that
+        """All formats of the folder's settings. What was written of another revision goes, where no file has that
         content any more and nobody edited it. Raises OutputUnavailable."""
         folder = self._folder_of(recording.path)
         assert folder.output
@@ -63,15 +63,17 @@ class OutputWriter:
 
     async def restore(self, transcript: Transcript, recording: Recording, came: Path) -> Mapping[str, Path]:
         """Only the formats that are nowhere below the output folder that the file which came belongs to. What is left
-        of a set is completed under its own name."""
+        of a set is completed under its own name. What was written of other revisions goes as in `write`, here before
+        it could stand in the way of a file that holds again what it held before them."""
         folder = self._folder_of(came)
         assert folder.output
         root = folder.path if folder.output == "beside" else folder.output
+        await self.delete_unedited(await self._outlived_by(recording))
         async with self._database.reading() as connection:
-            rows = [row async for row in queries().outputs_of_transcript(connection, transcript_id=transcript.id)]
-        paths = {row["format"]: Path(row["path"]) for row in rows}
+            rows = queries().outputs_of_transcript(connection, transcript_id=transcript.id)
+            written = [(row["format"], Path(row["path"])) async for row in rows]  # of each format one for every root
         there = await asyncio.to_thread(
-            lambda: {format: path for format, path in paths.items() if path.is_relative_to(root) and path.exists()}
+            lambda: {format: path for format, path in written if path.is_relative_to(root) and path.exists()}
         )
         missing = tuple(format for format in folder.formats if format not in there)
         if not missing:
@@ -109,9 +111,11 @@ class OutputWriter:
             return await asyncio.to_thread(_delete_unedited, known)
 
     async def _outlived_by(self, recording: Recording) -> list[str]:
+        """Its other revisions that no file holds any more."""
         async with self._database.reading() as connection:
-            earlier = await recordings.earlier_revisions(connection, recording.id)
-            rows = queries().recordings_without_files(connection, ids=json.dumps(earlier))
+            family = [row["id"] async for row in queries().family_of_recording(connection, recording_id=recording.id)]
+            others = [relative for relative in family if relative != recording.id]
+            rows = queries().recordings_without_files(connection, ids=json.dumps(others))
             return [row["id"] async for row in rows]
 
     async def _of_recordings(self, recording_ids: Sequence[str]) -> list[KnownOutput]:

@@ -70,6 +70,30 @@ def test_a_change_that_was_not_brought_to_its_end_is_seen_again_by_the_next_scan
     play(tmp_path, act)
 
 
+def test_a_first_scan_that_was_not_brought_to_its_end_still_waits_for_a_yes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the daemon is killed before it has noted the last of many files."""
+
+    async def act(desk: Desk) -> None:
+        found = []
+        for number in range(52):
+            path = desk.folder.path / f"{number}.wav"
+            path.write_bytes(b"%d" % number)
+            seen = look(path)
+            assert seen
+            found.append(Found(path, seen))
+        with monkeypatch.context() as context:
+            context.setattr(desk.ledger, "see", _killed)
+            with pytest.raises(Killed):
+                await desk.arrivals.scanned(desk.folder, Scan(found))
+        await desk.arrivals.scanned(desk.folder, Scan(found))
+        assert (await desk.row("0.wav")).backlog
+        assert (await desk.row("51.wav")).backlog
+
+    play(tmp_path, act)
+
+
 def test_a_forgotten_file_stays_so_when_its_folder_is_watched_for_itself(tmp_path: Path) -> None:
     async def act(desk: Desk) -> None:
         (desk.folder.path / "inner").mkdir()

@@ -71,12 +71,12 @@ def test_a_link_that_leads_nowhere_is_told_as_such(target: str, tmp_path: Path) 
     link = tmp_path / "link.wav"
     link.symlink_to(tmp_path / target)
     assert look(link) is None
-    assert oddity(link) == "a link that leads nowhere"
+    assert oddity(link) == "it is a link that leads nowhere"
 
 
 def test_a_folder_is_no_recording(tmp_path: Path) -> None:
     assert look(tmp_path) is None
-    assert oddity(tmp_path) == "a folder"
+    assert oddity(tmp_path) == "it is a folder"
 
 
 @unix_only
@@ -84,7 +84,7 @@ def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
     pipe = tmp_path / "call.wav"
     os.mkfifo(pipe)
     assert look(pipe) is None
-    assert oddity(pipe) == "not a file but a pipe, a socket or a device"
+    assert oddity(pipe) == "it is not a file but a pipe, a socket or a device"
     assert prove(pipe).look is None
 
 

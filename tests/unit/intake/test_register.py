@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+
+import pytest
 
 from panotti_daemon.core.events.models import Event
 from panotti_daemon.core.events.types import (
@@ -11,6 +14,7 @@ from panotti_daemon.core.events.types import (
     TranscriptionData,
     TranscriptionMetadata,
 )
+from panotti_daemon.intake import register
 from panotti_daemon.intake.register import requested_settings
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import FileState
@@ -58,6 +62,28 @@ def test_a_copy_of_what_is_done_stands_for_itself_once_the_original_changes(tmp_
         assert (copy.state, copy.recording_id, copy.duplicate_of) == (FileState.DONE, first, None)
         (known,) = [event for event in await desk.events("recording.known") if event.data["path"] == str(copy.path)][1:]
         assert known.data["recording"]["path"] == str(copy.path)
+
+    play(tmp_path, act)
+
+
+def test_an_original_on_a_drive_that_does_not_answer_keeps_nobody_from_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    exists = Path.exists
+
+    def slow(path: Path) -> bool:
+        return answers.wait() if path.name == "original.wav" else exists(path)
+
+    async def act(desk: Desk) -> None:
+        await desk.transcribed("original.wav")
+        monkeypatch.setattr(register, "PATIENCE_SECONDS", 0.01)
+        monkeypatch.setattr(Path, "exists", slow)
+        try:
+            copy = await desk.came("copy.wav")
+        finally:
+            answers.set()
+        assert (copy.state, copy.duplicate_of) == (FileState.DUPLICATE, str(desk.folder.path / "original.wav"))
 
     play(tmp_path, act)
 

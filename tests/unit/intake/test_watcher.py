@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from panotti_daemon.intake.watcher import FolderState, State
+from panotti_daemon.intake.watcher import NETWORK_POLL_SECONDS, FolderState, State, as_scanned, polling_seconds
 from panotti_daemon.settings import WatchFolder
 
 
@@ -22,3 +24,26 @@ def test_a_folder_is_a_problem_while_nothing_of_it_is_seen_and_it_is_known_why(
     state: State, reason: str | None, problem: str | None
 ) -> None:
     assert FolderState(WatchFolder(path=Path("/in"), output=Path("/out")), state, reason).problem == problem
+
+
+def test_a_folder_reached_by_a_link_is_polled_where_its_network_drive_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = tmp_path / "share"
+    (share / "calls").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(share / "calls")
+    mounted = SimpleNamespace(mountpoint=str(share), fstype="cifs")
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [mounted])
+    link = WatchFolder(path=tmp_path / "link", output=tmp_path)
+    beside = WatchFolder(path=tmp_path, output=tmp_path)
+    assert polling_seconds(link) == NETWORK_POLL_SECONDS
+    assert polling_seconds(beside) is None
+
+
+def test_an_event_is_a_hint_at_what_a_scan_finds_also_where_the_folder_is_a_link() -> None:
+    assert as_scanned("/mnt/calls/a/b.wav", "/mnt/calls", Path("/in")) == Path("/in/a/b.wav")
+    assert as_scanned("/b.wav", "/", Path("/")) == Path("/b.wav")
+
+
+def test_an_event_that_names_the_folder_in_another_way_is_no_hint() -> None:
+    assert as_scanned("/Users/ann/Calls/b.wav", "/Users/ann/calls", Path("/Users/ann/calls")) is None

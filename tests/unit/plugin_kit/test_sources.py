@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import errno
+import shutil
 import stat
 import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -119,13 +122,29 @@ def test_too_many_files_are_refused(tmp_path: Path, plugins: Path, monkeypatch: 
         install(str(folder), plugins)
 
 
-def test_a_damaged_zip_is_refused(tmp_path: Path, plugins: Path) -> None:
-    source = archive(tmp_path / "damaged.zip", {"plugin.yaml": MANIFEST, "plugin.py": "x" * 1000})
-    content = bytearray(Path(source).read_bytes())
-    content[60] ^= 0xFF
-    Path(source).write_bytes(content)
-    with pytest.raises(PluginRefused, match="cannot be unpacked"):
-        install(source, plugins)
+def test_a_zip_that_is_damaged_anywhere_is_refused_or_whole(tmp_path: Path, plugins: Path) -> None:
+    source = archive(tmp_path / "damaged.zip", {"plugin.yaml": MANIFEST, "plugin.py": "x = 1\n" * 20})
+    whole = Path(source).read_bytes()
+    refused = 0
+    for position in range(len(whole)):
+        Path(source).write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
+        with suppress(PluginRefused, ManifestError), opened(source, plugins):
+            continue
+        refused += 1
+    assert refused > len(whole) / 2
+    assert not list(plugins.iterdir())
+
+
+def test_a_folder_that_cannot_be_read_is_refused(
+    tmp_path: Path, plugins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "plugin.py")
+
+    folder = plugin(tmp_path)
+    monkeypatch.setattr(shutil, "copyfile", closed)
+    with pytest.raises(PluginRefused, match="cannot be read: Permission denied"):
+        install(str(folder), plugins)
 
 
 def test_a_wrong_manifest_is_explained_where_its_author_will_look(tmp_path: Path, plugins: Path) -> None:

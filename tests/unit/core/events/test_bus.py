@@ -969,6 +969,11 @@ def test_a_clock_that_is_set_back_does_not_put_a_retry_off_for_ever(path: Path) 
     play(path, act)
 
 
+class Broken(Exception):
+    def __str__(self) -> str:
+        raise AttributeError("it never got its message")
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
@@ -976,6 +981,7 @@ def test_a_clock_that_is_set_back_does_not_put_a_retry_off_for_ever(path: Path) 
         (KeyboardInterrupt(), "It raised KeyboardInterrupt, which a plugin must not do"),
         (asyncio.CancelledError(), "It cancelled itself"),
         (BaseException("odd"), "BaseException: odd"),
+        (Broken(), "Broken"),
     ],
     ids=lambda value: type(value).__name__,
 )

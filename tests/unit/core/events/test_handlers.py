@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from panotti_daemon.core.events.circuit import Rest
 from panotti_daemon.core.events.handlers import (
+    LONGEST_REASON,
     MAX_WAIT_SECONDS,
     Subscription,
     after_failure,
@@ -117,6 +118,20 @@ def test_our_errors_speak_for_themselves_and_others_are_named() -> None:
     assert describe(Unavailable("The drive is gone.")) == "The drive is gone."
     assert describe(KeyError("x")) == "KeyError: 'x'"
     assert describe(TimeoutError()) == "TimeoutError"
+
+
+def test_an_error_that_cannot_say_what_it_is_is_named_all_the_same() -> None:
+    class Broken(Exception):
+        def __str__(self) -> str:
+            return str(self.reason)  # type: ignore[attr-defined]
+
+    assert describe(Broken()) == "Broken"
+
+
+@pytest.mark.parametrize("error", [ValueError("x" * 10_000), PermanentError("x" * 10_000)])
+def test_of_an_error_that_says_too_much_the_beginning_is_kept(error: Exception) -> None:
+    assert len(describe(error)) == LONGEST_REASON
+    assert describe(error).endswith("xxx…")
 
 
 def test_the_error_event_says_what_failed_at_what() -> None:

@@ -115,15 +115,21 @@ def test_claiming_uses_an_index_however_many_deliveries_are_done(path: Path, que
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("data", '{"half'), ("data", "[]"), ("name", "NO NAME"), ("created_at", "yesterday")],
+    [
+        ("data", '{"half'),
+        ("data", "[]"),
+        ("name", "NO NAME"),
+        ("name", b"no.utf\xff"),
+        ("created_at", "yesterday"),
+    ],
 )
-def test_a_damaged_event_is_dead_with_a_reason_and_in_nobodys_way(path: Path, column: str, value: str) -> None:
+def test_a_damaged_event_is_dead_with_a_reason_and_in_nobodys_way(path: Path, column: str, value: str | bytes) -> None:
     async def act(s: Scene) -> None:
         worker = Recorder()
         s.subscribe("worker", worker)
         async with s.database.transaction() as transaction:
             await persistence.insert(transaction.connection, [(EVENT, ["worker"])])
-            await transaction.connection.execute(f"UPDATE events SET {column} = ?", (value,))
+            await transaction.connection.execute(f"UPDATE events SET {column} = CAST(? AS TEXT)", (value,))
         await s.publish("a.sound")
         await holds(lambda: worker.names == ["a.sound"])
         (letter,) = await DeadLetters(s.database, s.bus).find(Selection())

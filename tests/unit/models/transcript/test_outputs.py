@@ -365,6 +365,31 @@ def test_a_crash_before_or_after_a_file_was_replaced_leaves_one_set(desk: Desk) 
     assert desk.files() == set_of("call")
 
 
+def test_a_crash_that_left_an_empty_file_on_a_drive_without_links_leaves_one_set(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """The end of the daemon"""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    def end(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "hardlink_to", refuse)
+        context.setattr(Path, "replace", end)
+        with pytest.raises(Killed):
+            desk.transcribe("call.mp3", document())
+    assert [desk.read(name) for name in desk.files()] == [""]
+
+    desk.transcribe("call.mp3", document())
+
+    assert desk.files() == set_of("call")
+    assert "" not in [desk.read(name) for name in desk.files()]
+
+
 def test_a_file_that_somebody_makes_meanwhile_is_not_overwritten(desk: Desk) -> None:
     made = desk.plan("call.mp3", document())
     (desk.output / "call.srt").write_text("mine")

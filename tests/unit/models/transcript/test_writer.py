@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from panotti_daemon.models.recording import store as recordings
+from panotti_daemon.models.recording.models import FileState
 from panotti_daemon.models.transcript import outputs
 from panotti_daemon.models.transcript.adoption import find_documents
 from panotti_daemon.settings import Format
@@ -31,6 +32,22 @@ def test_of_an_earlier_revision_that_another_file_still_holds_everything_stays(t
         desk.settle_for(Format.MD)
         await desk.transcribed("call.wav", b"two")
         assert desk.written() == {"call.md", "call.txt", "call.json"}
+
+    play(tmp_path, act)
+
+
+def test_a_file_that_holds_again_what_it_held_before_gets_its_old_transcript_back_in_its_place(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        first = await desk.transcribed("call.wav", b"1", "First words.")
+        (tmp_path / "out" / "call.json").write_text("my own words")
+        await desk.transcribed("call.wav", b"two", "Second words.")
+        assert desk.written() == {"call.json", "call (2).json", "call (2).txt"}
+        row = await desk.came("call.wav", b"1")
+        assert (row.state, row.recording_id) == (FileState.DONE, first)
+        transcript, recording = await desk.transcript_of(row, "First words.")
+        await desk.outputs.restore(transcript, recording, row.path)
+        assert desk.written() == {"call.json", "call.txt"}
+        assert (tmp_path / "out" / "call.txt").read_text() == "First words.\n"
 
     play(tmp_path, act)
 
@@ -84,6 +101,24 @@ def test_the_transcript_of_a_copy_in_another_folder_is_called_by_the_copy(tmp_pa
         desk.settle_for(Format.MD, Format.JSON)
         await desk.outputs.restore(transcript, recording, tmp_path / "notes" / "third.wav")
         assert desk.written() == {"note.md", "note.json"}
+
+    play(tmp_path, act)
+
+
+def test_a_copy_whose_folder_has_the_transcript_already_gets_nothing_wherever_else_it_was_written(
+    tmp_path: Path,
+) -> None:
+    async def act(desk: Desk) -> None:
+        here = desk.folder
+        (tmp_path / "zoo out").mkdir()
+        zoo = here.model_copy(update={"path": tmp_path / "zoo", "output": tmp_path / "zoo out"})
+        transcript, recording = await desk.transcript_of(await desk.came("call.wav"))
+        await desk.outputs.write(transcript, recording)
+        desk.folder = zoo
+        assert await desk.outputs.restore(transcript, recording, zoo.path / "call.wav")
+        desk.folder = here
+        assert await desk.outputs.restore(transcript, recording, here.path / "other.wav") == {}
+        assert desk.written() == {"call.txt", "call.json"}
 
     play(tmp_path, act)
 
