@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -11,6 +12,8 @@ INTERRUPTED = 130
 def main() -> None:
     if sys.stdout is None:  # without a console, as pythonw is at a login
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    elif isinstance(sys.stdout, io.TextIOWrapper):  # where it is no terminal, Windows may not know a name's letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if sys.argv[1:] == ["tray"]:
             sys.exit(_tray())

@@ -20,6 +20,7 @@ WORDS = {
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
     "string_type": "must be text",
     "path_type": "must be a path",
     "dict_type": "must hold keys with values",
@@ -77,7 +78,11 @@ def dotted(location: Location) -> str:
 def _words(error: ErrorDetails) -> str:
     if error["type"] == "value_error":
         return error["msg"].removeprefix("Value error, ")
-    return WORDS.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
+    if error["type"] == "assertion_error":
+        return error["msg"].removeprefix("Assertion failed, ")
+    if words := WORDS.get(error["type"]):
+        return words.format(**error.get("ctx", {}))
+    return error["msg"]
 
 
 def _shown(value: object) -> str:

@@ -133,8 +133,9 @@ def configure(settings: LogSettings, log_file: Path | None, *, terminal: bool = 
     if not root.handlers:
         root.addHandler(logging.NullHandler())  # or else logging itself prints warnings
     root.setLevel(settings.level.upper())
-    for chatty in ("uvicorn", "watchdog", "asyncio", "desktop_notifier", "httpx2", "httpcore2", "aiosqlite"):
+    for chatty in ("watchdog", "asyncio", "desktop_notifier", "httpx2", "httpcore2", "aiosqlite"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of what any web page may send, as often as it likes
 
 
 def _formatter(renderer: Any, shared: list[Any]) -> structlog.stdlib.ProcessorFormatter:

@@ -47,8 +47,13 @@ def handle_signals(shut_down: Callable[[], None], ending: Ending) -> None:
     """SIGTERM, SIGINT and SIGHUP shut down; in time, even if the loop is blocked by Python code."""
     loop = asyncio.get_running_loop()
     if sys.platform == "win32":
+
+        def end(*_: object) -> None:
+            ending.within(STOP_SECONDS)
+            loop.call_soon_threadsafe(shut_down)
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: (ending.within(STOP_SECONDS), loop.call_soon_threadsafe(shut_down)))
+            signal.signal(number, end)
         return
     numbers = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it

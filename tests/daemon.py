@@ -156,7 +156,7 @@ class Panotti:
         """The processes of this home's tray icon."""
         found = []
         for process in psutil.process_iter(["pid", "cmdline", "status"]):
-            if (process.info["cmdline"] or [])[1:] == ["-m", "panotti_daemon", "tray"]:
+            if (process.info["cmdline"] or [])[-3:] == ["-m", "panotti_daemon", "tray"]:
                 with suppress(psutil.Error):
                     if process.environ().get("PANOTTI_HOME") == str(self.home):
                         found.append(process.pid)

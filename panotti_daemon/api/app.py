@@ -7,6 +7,7 @@ import contextlib
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,7 @@ from panotti_daemon.settings import ApiSettings
 
 STOP_SECONDS = 1
 REQUEST_SECONDS = 5.0
-"""A connection that has not sent a request by then is closed: they are few, and each is a file of the daemon."""
+"""A connection whose request is not whole by then is closed: they are few, and each is a file of the daemon."""
 
 
 def create_app() -> FastAPI:
@@ -68,16 +69,27 @@ def bind(settings: ApiSettings) -> tuple[socket.socket, bool]:
     host = "127.0.0.1" if settings.host == "localhost" else settings.host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in (settings.port, 0):
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        if sys.platform != "win32":  # there it would let another program take the port over
+        with suppress(OSError):
+            return _listening(family, host, port), port == settings.port
+    raise PanottiError(
+        f"No port can be opened on {host}; `api.host` may name another address.", title="The API cannot be served"
+    )
+
+
+def _listening(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    """Raises OSError."""
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform == "win32":  # SO_REUSEADDR would let another program take the port over there
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError:
-            listener.close()
-            continue
-        return listener, port == settings.port
-    raise PanottiError(f"No port can be opened on {host}.", title="The API cannot be served")
+        listener.bind((host, port))
+        listener.listen()  # until then, another daemon that starts could bind the same port
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 class ApiServer:
@@ -136,17 +148,31 @@ class _QuietServer(uvicorn.Server):
 class _Protocol(H11Protocol):
     """HTTP/1.1 that waits for nobody for ever, and refuses what is no HTTP with a problem, too."""
 
+    _deadline: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._end_if_silent)
+        self._set_deadline()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline.cancel()
+        self._lift_deadline()
         super().connection_lost(exc)
 
-    def _end_if_silent(self) -> None:
-        if self.cycle is None:
-            self.transport.close()
+    def _set_deadline(self) -> None:
+        """Counts from the first byte of a request, or from the connection, to its last: one that drips is late, too."""
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._lift_deadline()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.close)
+
+    def _lift_deadline(self) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
 
     def send_400_response(self, msg: str) -> None:
         refusal = problem(400, msg, headers={"Connection": "close"})

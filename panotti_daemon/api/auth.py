@@ -18,9 +18,11 @@ from panotti_daemon.api.problems import problem
 PREFIX = "/api/v1"
 OPEN = f"{PREFIX}/health/live"
 PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
 }
+LARGEST_BODY = 2**20
+"""Bytes, of which nothing that is asked here needs a tenth."""
 
 
 class Gate:
@@ -52,7 +54,7 @@ class Gate:
         if scope["path"] != OPEN and not self._is_known(headers):
             detail = "A bearer token is needed; it stands in the runtime file."
             return problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
-        return None
+        return _too_much(headers)
 
     def _is_known(self, headers: Headers) -> bool:
         given = headers.getlist("authorization")
@@ -71,3 +73,12 @@ class Gate:
             await send(message)
 
         return send_marked
+
+
+def _too_much(headers: Headers) -> ASGIApp | None:
+    """A refusal of a body that would fill the memory; of one whose length is not told, nobody knows."""
+    if "transfer-encoding" in headers:
+        return problem(411, "Say how long the body is: Content-Length.", headers={"Connection": "close"})
+    if int(headers.get("content-length", 0)) > LARGEST_BODY:
+        return problem(413, f"At most {LARGEST_BODY} bytes can be sent.", headers={"Connection": "close"})
+    return None

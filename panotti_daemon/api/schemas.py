@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,25 +16,35 @@ from panotti_daemon.choices import DeliveryState, FileState, Urgency
 LONGEST_PATH = 4095
 LONGEST_NAME = 255
 """Linux counts bytes, other systems characters; they refuse to look for more."""
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""What every system can show in every time zone."""
 
 
 def _length(text: str) -> int:
     return len(text.encode()) if sys.platform == "linux" else len(text)
 
 
-def _absolute(path: str) -> str:
+def absolute_path(path: str) -> str:
+    """As the ledger has it. Raises ValueError, in words, for what no file can be called."""
     if "\0" in path or not os.path.isabs(path):  # noqa: PTH117
         raise ValueError("must be an absolute path")
     try:
         path.encode()
     except UnicodeEncodeError:  # JSON can spell half a character
-        raise ValueError("must be valid Unicode") from None
+        raise ValueError("is not valid Unicode: rename it") from None
     if _length(path) > LONGEST_PATH or any(_length(name) > LONGEST_NAME for name in Path(path).parts):
         raise ValueError("is longer than that of any file")
     return os.path.normpath(path)
 
 
-AbsolutePath = Annotated[str, Field(description="An absolute path."), AfterValidator(_absolute)]
+def _showable(moment: datetime) -> datetime:
+    if not EARLIEST < moment < LATEST:
+        raise ValueError(f"must lie between {EARLIEST:%Y} and {LATEST:%Y}")
+    return moment
+
+
+AbsolutePath = Annotated[str, Field(description="An absolute path."), AfterValidator(absolute_path)]
+Moment = Annotated[AwareDatetime, AfterValidator(_showable)]
 
 
 class Activity(StrEnum):
@@ -121,7 +131,7 @@ class ModelDownload(BaseModel):
 
 
 class Pause(BaseModel):
-    until: AwareDatetime | None = Field(None, description="When it ends by itself; null: when resumed.")
+    until: Moment | None = Field(None, description="When it ends by itself; null: when resumed.")
 
 
 class PauseStatus(Pause):
@@ -356,8 +366,8 @@ class ReplayRequest(BaseModel):
     event_id: str | None = None
     correlation_id: str | None = None
     name: str | None = Field(None, description="`*` stands for any part.")
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     to: str | None = Field(None, description="A plugin; null: every one that wants them.")
     priority: Urgency = Urgency.BACKLOG
     dry_run: bool = Field(False, description="Only say what would be done.")

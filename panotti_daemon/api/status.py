@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
@@ -143,6 +144,7 @@ class StatusBoard:
                 async for row in queries().next_recordings(connection, subscriber=subscriber, limit=RECENT)
             ][:RECENT]
             missing = [row["error"] async for row in queries().what_is_missing(connection, limit=RECENT)]
+        present = await asyncio.to_thread(_present, [row["path"] for row in recent if row["path"]])
         backlog = await self._requests.backlog()
         queue = Queue(
             growing=counts.get(FileState.GROWING, 0),
@@ -183,7 +185,7 @@ class StatusBoard:
                     recording_id=row["recording_id"],
                     title=row["title"],
                     finished_at=row["created_at"],
-                    path=row["path"] if row["path"] and Path(row["path"]).exists() else None,  # noqa: ASYNC240
+                    path=row["path"] if row["path"] in present else None,
                 )
                 for row in recent
             ],
@@ -241,6 +243,11 @@ class StatusBoard:
             case Activity.IDLE:
                 transcripts = "1 transcript" if today == 1 else f"{today} transcripts"
                 return f"Idle{waiting}. {transcripts} today"
+
+
+def _present(paths: Iterable[str]) -> set[str]:
+    """Call it in a thread: a drive that is away may take long to say so."""
+    return {path for path in paths if os.path.exists(path)}  # noqa: PTH110 pathlib raises where it may not look
 
 
 def _duration(seconds: float) -> str:

@@ -32,8 +32,11 @@ def held_up(cause: Cause | None, now: datetime) -> str:
 
 
 def _until(moment: datetime | None, now: datetime) -> str:
-    """` until 14:30`, or with the day where that is not today's."""
+    """` until 14:30`, or with the day where that is not today's, or the date where that is not within a week."""
     if moment is None:
         return ""
     end = local(moment)
-    return f" until {end:%H:%M}" if end.date() == local(now).date() else f" until {end:%A %H:%M}"
+    days = (end.date() - local(now).date()).days
+    if days == 0:
+        return f" until {end:%H:%M}"
+    return f" until {end:%A %H:%M}" if days < 7 else f" until {end:%Y-%m-%d %H:%M}"

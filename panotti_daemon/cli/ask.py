@@ -44,16 +44,17 @@ def print_json(value: BaseModel | list[Any] | dict[str, Any]) -> None:
 def absolute(path: Path) -> str:
     """As the ledger has it: absolute, links not resolved. Raises PanottiError for a name that it cannot have."""
     name = os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 pathlib leaves every `..` in it
+    from panotti_daemon.api.schemas import absolute_path
+
     try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise PanottiError(f"{name!r} is not valid Unicode: rename it.", title="A file's name cannot be used") from None
-    return name
+        return absolute_path(name)
+    except ValueError as error:
+        raise PanottiError(f"{name!r} {error}.", title="A file's name cannot be used") from None
 
 
 def is_path(what: str) -> bool:
     """And not an id, or a part of one."""
-    return os.sep in what or Path(what).exists()
+    return os.sep in what or os.path.exists(what)  # noqa: PTH110 pathlib raises for what is too long
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -44,4 +44,4 @@ def check() -> None:
     load(paths)
     typer.echo("The settings are fine.")
     if not paths.config_file.exists():
-        typer.echo(f"There is no {paths.config_file}: what it does not say is as by default.")
+        typer.echo(f"There is no {paths.config_file}, and none is needed.")

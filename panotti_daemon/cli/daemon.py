@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -63,7 +64,7 @@ def run(
         daemon = Daemon(paths, settings, SystemClock(), ending)
         daemon.notes += welcome(paths)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(daemon.run(_say_ready))
+            runner.run(daemon.run(_greet))
             ending.within(LEFTOVER_SECONDS)
 
 
@@ -101,14 +102,20 @@ def _loop_factory() -> Any:
     return None
 
 
-def _say_ready(daemon: Daemon) -> None:
+def _greet(daemon: Daemon) -> None:
+    tray = _start_tray(daemon.paths, daemon.settings)
+    with suppress(OSError):  # nobody reads it, which is no reason to end
+        _say_ready(daemon, tray)
+
+
+def _say_ready(daemon: Daemon, tray: str) -> None:
     paths, settings = daemon.paths, daemon.settings
     typer.echo("Panotti is running.")
     for folder in settings.watch:
         goes = "beside them" if folder.output == "beside" else f"to {folder.output}"
         typer.echo(f"  Drop recordings into {folder.path}; transcripts go {goes}")
     typer.echo(f"  API: {daemon.url} (its token is in {paths.runtime_file})")
-    typer.echo(f"  Tray icon: {_start_tray(paths, settings)}")
+    typer.echo(f"  Tray icon: {tray}")
     for note in daemon.notes:
         typer.echo(f"  {note}")
     if sys.stdout.isatty():
@@ -194,8 +201,8 @@ def pause(
 ) -> None:
     """Begin no further transcription. What is in the engine's hands waits with it."""
     until = datetime.now().astimezone() + timedelta(minutes=minutes) if minutes else None
-    ask(lambda client: client.pause(until))
-    typer.echo(f"Paused until {until:%H:%M}." if until else "Paused until `panotti resume`.")
+    paused = ask(lambda client: client.pause(until))
+    typer.echo(f"{paused.summary}." if until else "Paused until `panotti resume`.")
 
 
 def resume() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from panotti_daemon.cli.ask import JSON, ask, confirm, print_json
-from panotti_daemon.errors import NotRunning, PanottiError
+from panotti_daemon.errors import ModelUnavailable, NotRunning, PanottiError
 from panotti_daemon.paths import Paths
 from panotti_daemon.sizes import shown_size
 
@@ -57,9 +57,14 @@ def pull(name: str = NAME) -> None:
     from panotti_daemon.engine.models.damage import note_whole
     from panotti_daemon.engine.models.store import pull
 
-    models = Paths.from_environment().models
+    paths = Paths.from_environment()
+    paths.create()  # before the model is, or the folder of all data would be open to others
+    models = paths.models
     with _progress_bar(f"Downloading {name}") as report:
-        model = pull(name, models, lambda _name, fraction: report(fraction or 0.0))
+        try:
+            model = pull(name, models, lambda _name, fraction: report(fraction or 0.0))
+        except ModelUnavailable as error:
+            raise PanottiError(error.message, title="The download failed") from None
     note_whole(model.path, models)
     typer.echo(f"{model.name} is in {model.path}; every checksum is right.")
 

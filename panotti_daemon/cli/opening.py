@@ -36,6 +36,7 @@ def open_(
         asyncio.run(opener.show_in_folder(target) if folder else opener.open(target))
     except OSError as error:
         raise PanottiError(f"{target} cannot be opened: {error.strerror}.", title=NOTHING) from error
+    typer.echo(f"Opening {target.parent if folder else target}")
 
 
 async def _transcript(client: Client, path: str) -> Path:

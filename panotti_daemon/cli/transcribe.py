@@ -42,7 +42,12 @@ def transcribe(
     from panotti_daemon import logs
     from panotti_daemon.models.transcript.models import RequestedSettings
     from panotti_daemon.settings import load
+    from panotti_daemon.settings.models import language_code
 
+    try:
+        language_code(language)
+    except ValueError as error:
+        raise typer.BadParameter(f"--language {error}") from None
     paths = Paths.from_environment()
     settings = load(paths)
     logs.configure(settings.log, None, terminal=False)  # left alone, structlog prints to stdout

@@ -86,7 +86,7 @@ class Actions:
             case Action.CANCEL:
                 await daemon.cancel_recording(target)
             case Action.COPY_TEXT:
-                clipboard.copy(await daemon.transcript(target))
+                await asyncio.to_thread(clipboard.copy, await daemon.transcript(target))
             case Action.RETRY:
                 await daemon.retry_file(target)
             case Action.RETRY_FAILED:
@@ -124,7 +124,7 @@ def starts_at_login() -> bool | None:
 
 def health() -> str:
     """What `panotti doctor` finds, in a few words."""
-    command = [sys.executable, "-m", "panotti_daemon", "doctor", "--json"]
+    command = [sys.executable, "-P", "-X", "utf8", "-m", "panotti_daemon", "doctor", "--json"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=DOCTOR_SECONDS, check=False)
         findings = json.loads(done.stdout)

@@ -143,8 +143,8 @@ def menu_for(
 
 
 def tomorrow_morning(now: datetime) -> datetime:
-    """The next day's, in the time zone of `now`: who works past midnight does not mean the morning in a few hours."""
-    return datetime.combine(now.date() + timedelta(days=1), MORNING, now.tzinfo)
+    """The next local day's: who works past midnight does not mean the morning in a few hours."""
+    return datetime.combine(now.date() + timedelta(days=1), MORNING).astimezone()  # of the offset that holds then
 
 
 def shortened(text: str, longest: int = LONGEST_LABEL) -> str:

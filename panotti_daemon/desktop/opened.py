@@ -6,6 +6,7 @@ There is no terminal to say anything in: what became of them is told by a notifi
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
@@ -84,6 +85,7 @@ async def tell(title: str, message: str) -> None:
     """By a notification, where there is somebody to show it."""
     from desktop_notifier import DesktopNotifier, Icon, Urgency
 
+    logging.getLogger("desktop_notifier").addHandler(logging.NullHandler())  # or else it prints why nobody shows it
     icon = Icon(path=bundled("resources") / "icons" / "panotti.png")
     await DesktopNotifier("Panotti", icon).send(title, message, urgency=Urgency.Low)
 

@@ -35,7 +35,7 @@ class Opener:
         if sys.platform == "darwin":
             detached.start(["open", "-R", str(path)])
         elif sys.platform == "win32":
-            detached.start(["explorer", f"/select,{path}"])
+            detached.start(["explorer", "/select,", str(path)])  # apart, as only the path may be quoted
         elif not await _file_manager_shows(path):
             await asyncio.to_thread(_open, path.parent)
 

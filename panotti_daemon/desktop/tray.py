@@ -84,7 +84,7 @@ def start_detached(paths: Paths) -> None:
             pass
     except Timeout:
         return
-    detached.start([sys.executable, "-m", "panotti_daemon", "tray"])
+    detached.start([sys.executable, "-P", "-m", "panotti_daemon", "tray"])
 
 
 class Tray(ABC):
@@ -158,6 +158,11 @@ class Tray(ABC):
             self._show(view, self._view)
             self._view = view
 
+    def _look_anew(self) -> None:
+        """At what no status tells, and others may have changed meanwhile."""
+        self._look_at_login()
+        self._look_at_models()
+
     def _look_at_login(self) -> None:
         """The system is asked in a thread: it may take its time."""
 
@@ -197,7 +202,7 @@ class DbusTray(Tray):
         super().__init__(paths)
         from panotti_daemon.desktop.dbus_icon import DbusIcon
 
-        self._icon = DbusIcon("panotti", bus_address=session_bus(os.environ), on_open=self._look_at_models)
+        self._icon = DbusIcon("panotti", bus_address=session_bus(os.environ), on_open=self._look_anew)
 
     async def serve(self) -> None:
         """Raises Unavailable when the session bus is not there, or goes away."""

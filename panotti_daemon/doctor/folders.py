@@ -26,20 +26,29 @@ def outputs(settings: Settings) -> list[Path]:
     return list(dict.fromkeys(folder for folder in folders if folder))
 
 
+def existing(folder: Path) -> Path:
+    """This folder, or the nearest above it that is there."""
+    # pathlib would raise where it may not look
+    return next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
+
+
 def _watched(folder: Path, *, made_at_start: bool) -> Finding:
     quoted = shlex.quote(str(folder))
-    if folder.is_dir():
+    if os.path.isdir(folder):  # noqa: PTH112 pathlib raises where it may not look
         readable = os.access(folder, os.R_OK | os.X_OK)
         return Finding("recordings", readable, f"{folder}", None if readable else f"chmod u+rx {quoted}")
-    if folder.exists():
+    if os.path.exists(folder):  # noqa: PTH110
         return Finding("recordings", False, f"{folder} is not a folder", f"mv {quoted} {quoted}.old")
+    if os.path.islink(folder):  # noqa: PTH114
+        gone = os.readlink(folder)  # noqa: PTH115
+        return Finding("recordings", False, f"{folder} leads to {gone}, which is not there", "Connect its drive.")
     if made_at_start:
         return Finding("recordings", True, f"{folder} will be made at the first `panotti run`")
     return Finding("recordings", False, f"{folder} is not there", f"mkdir -p {quoted}")
 
 
 def _writable(folder: Path) -> Finding:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = existing(folder)
     try:
         with tempfile.TemporaryFile(dir=there):
             later = "" if there == folder else " will be made at the next `panotti run`"

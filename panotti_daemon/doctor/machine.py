@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from pathlib import Path
 
 from panotti_daemon import __version__
 from panotti_daemon.api.app import bind
 from panotti_daemon.doctor.finding import Finding
-from panotti_daemon.doctor.folders import outputs
+from panotti_daemon.doctor.folders import existing, outputs
+from panotti_daemon.errors import PanottiError
 from panotti_daemon.paths import Paths
 from panotti_daemon.settings import ApiSettings, Settings
 from panotti_daemon.sizes import shown_size
@@ -44,7 +44,7 @@ def disks(settings: Settings, paths: Paths) -> Iterator[Finding]:
     """Each that Panotti writes to, once."""
     seen = set[int]()
     for folder in (paths.data, *outputs(settings)):
-        there = next((path for path in (folder, *folder.parents) if path.exists()), Path(folder.anchor))
+        there = existing(folder)
         device = there.stat().st_dev
         if device in seen:
             continue
@@ -57,7 +57,10 @@ def disks(settings: Settings, paths: Paths) -> Iterator[Finding]:
 
 def port(settings: ApiSettings) -> Finding:
     """While no daemon of this home runs."""
-    listener, is_wished = bind(settings)
+    try:
+        listener, is_wished = bind(settings)
+    except PanottiError as error:
+        return Finding("port", False, error.message, "Edit `api.host` in the settings.")
     listener.close()
     if is_wished:
         return Finding("port", True, f"{settings.port} is free" if settings.port else "any free one, as set")

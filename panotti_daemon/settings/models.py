@@ -27,6 +27,11 @@ from panotti_daemon.settings.resources import Resources
 from panotti_daemon.settings.servers import RemoteSettings
 
 ENV_PREFIX = "PANOTTI_"
+DAY_SECONDS = 24 * 3600
+CENTURY_DAYS = 36525
+ORIGIN = re.compile(r"(http|https)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
+"""As browsers write it."""
+DEFAULT_PORTS = {("http", "80"), ("https", "443")}
 
 
 def _absolute(path: object) -> object:
@@ -38,6 +43,8 @@ def _absolute(path: object) -> object:
         expanded = Path(path).expanduser()
     except RuntimeError as error:
         raise ValueError(f"cannot be used: {error}") from None
+    if "\0" in path:
+        raise ValueError("must hold no zero byte")
     if not expanded.is_absolute():
         raise ValueError("must be an absolute path, or begin with ~: the daemon has no current folder")
     return _without_dots(expanded)
@@ -48,7 +55,7 @@ def _without_dots(path: Path) -> Path:
     return Path(os.path.normpath(path))
 
 
-def _language(code: str) -> str:
+def language_code(code: str) -> str:
     if not re.fullmatch("auto|[a-z]{2,3}", code):
         raise ValueError("must be auto or the code of a language, such as en")
     return code
@@ -90,7 +97,7 @@ SpeakerName = Annotated[str, AfterValidator(_speaker)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class WatchFolder(Section):
@@ -100,12 +107,12 @@ class WatchFolder(Section):
     recursive: bool = True
     settle_seconds: float = Field(2.0, ge=0, le=3600)
     """How long a file must not have changed before it is looked at."""
-    polling: Literal["auto", "never"] | Annotated[float, Field(ge=1)] = "auto"
+    polling: Literal["auto", "never"] | Annotated[float, Field(ge=1, le=DAY_SECONDS)] = "auto"
     """Look at the folder every so many seconds; `auto` does so on network drives only."""
     output: Literal["beside"] | AbsolutePath | None = None
     """Where transcripts go; `beside`: next to their recordings; none: the common transcripts folder."""
     formats: tuple[Format, ...] = (Format.TXT, Format.SRT, Format.JSON)
-    language: Annotated[str, AfterValidator(_language)] = "auto"
+    language: Annotated[str, AfterValidator(language_code)] = "auto"
     model: str = Field("auto", min_length=1)
     engine: Literal["auto", "local"] = "auto"
     """`local`: its recordings go to no server."""
@@ -154,10 +161,14 @@ class ApiSettings(Section):
     @classmethod
     def _no_wildcard(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
-            if "*" in origin or not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
+            form = ORIGIN.fullmatch(origin)
+            if form is None:
                 raise ValueError(
-                    f'{origin!r} is not an origin: name each as scheme://host:port; "*" would let every web page in'
+                    f"{origin!r} is not an origin: name each as scheme://host:port, in small letters; "
+                    '"*" would let every web page in'
                 )
+            if form.group(1, 3) in DEFAULT_PORTS:
+                raise ValueError(f"{origin!r} is written without its port by browsers: leave it out")
         return origins
 
 
@@ -166,7 +177,7 @@ class EngineSettings(Section, Resources):
     """The model for folders whose own `model` is `auto`."""
     idle_seconds: float = Field(300.0, ge=0)
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
-    unused_model_days: int = Field(90, ge=0)
+    unused_model_days: int = Field(90, ge=0, le=CENTURY_DAYS)
     """A downloaded model that was not used for so long is offered for removal; 0: none ever is."""
     remote: RemoteSettings = RemoteSettings()
 
@@ -197,8 +208,8 @@ class LogSettings(Section):
 class EventSettings(Section):
     """How long the journal of events is kept; what is still to be delivered, or dead, stays in any case."""
 
-    keep_days: float = Field(90.0, gt=0)
-    keep_count: int = Field(100_000, ge=1)
+    keep_days: float = Field(90.0, gt=0, le=CENTURY_DAYS)
+    keep_count: int = Field(100_000, ge=1, le=10**9)
 
 
 class PluginSettings(Section):
@@ -207,8 +218,11 @@ class PluginSettings(Section):
     config: dict[str, Any] = {}
 
 
-def _parse_bare_path(value: object) -> object:
-    return [{"path": value}] if isinstance(value, str) else value
+def _parse_bare_paths(value: object) -> object:
+    folders = value if isinstance(value, list | tuple) else [value] if isinstance(value, str) else None
+    if folders is None:
+        return value
+    return [{"path": folder} if isinstance(folder, str) else folder for folder in folders]
 
 
 class Settings(BaseSettings):
@@ -217,11 +231,12 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        allow_inf_nan=False,
         nested_model_default_partial_update=True,
     )
 
-    watch: Annotated[tuple[WatchFolder, ...], BeforeValidator(_parse_bare_path)] = ()
-    rescan_seconds: float = Field(300.0, ge=5)
+    watch: Annotated[tuple[WatchFolder, ...], BeforeValidator(_parse_bare_paths)] = ()
+    rescan_seconds: float = Field(300.0, ge=5, le=DAY_SECONDS)
     backlog_limit: int = Field(50, ge=0)
     """A first scan that finds more files than this waits for a yes."""
     api: ApiSettings = ApiSettings()

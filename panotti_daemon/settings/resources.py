@@ -13,7 +13,9 @@ KNOWS_AFFINITY = sys.platform in ("linux", "win32")
 
 def usable_processors() -> list[int]:
     """Those that this process may run on, by number."""
-    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else list(range(os.cpu_count() or 1))
+    if sys.platform == "linux":
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def _there(processors: tuple[int, ...] | None) -> tuple[int, ...] | None:

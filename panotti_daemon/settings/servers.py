@@ -22,11 +22,11 @@ def is_near(address: str) -> bool:
 
 
 def _url(url: str) -> str:
+    if set("@?#") & set(url):
+        raise PydanticCustomError("secret", "must hold neither user, password nor query: `key` names a key")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an address such as http://gpu.lan:8000/v1")
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise PydanticCustomError("secret", "must hold neither user, password nor query: `key` names a key")
     _ = parts.port  # raises ValueError, in words
     path = parts.path.rstrip("/") or DEFAULT_PATH
     return f"{parts.scheme}://{parts.netloc}{path}"

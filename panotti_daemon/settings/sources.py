@@ -25,6 +25,7 @@ from panotti_daemon.settings.models import ENV_PREFIX, Section, Settings, WatchF
 
 NO_SETTINGS = {"HOME", "SECRET"}
 """Variables that say something else: where everything is, and the secrets of plugins."""
+MERGE = "<<"
 
 Sources = Mapping[str, Mapping[str, Any]]
 """What was written, by where it was; the first wins."""
@@ -81,7 +82,7 @@ def _by_command(paths: Paths) -> list[Path]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        content = yaml.load(file.read_text(encoding="utf-8-sig"), _Loader)  # noqa: S506 a safe one
     except FileNotFoundError:
         return {}
     except yaml.MarkedYAMLError as error:
@@ -97,6 +98,22 @@ def _read(file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file}: must hold keys with values, such as `rescan_seconds: 300`")
     # a key below which everything is commented out says nothing
     return {str(key): value for key, value in content.items() if value is not None}
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, as YAML does and PyYAML does not: what the first one says would be lost without
+    a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        places: dict[str, yaml.Mark] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != MERGE:
+                first = places.setdefault(key.value, key.start_mark)
+                if first is not key.start_mark:
+                    twice = f"the key {key.value} stands there twice, first in line {first.line + 1}"
+                    raise yaml.MarkedYAMLError(problem=twice, problem_mark=key.start_mark)
+        return node
 
 
 class _Environment(EnvSettingsSource):
@@ -116,15 +133,16 @@ def _own_variables() -> list[str]:
 
 def _refuse_unknown_environment() -> None:
     known = {name.upper() for name in Settings.model_fields} | NO_SETTINGS
-    nested = {
-        f"{name}__{key}".upper()
+    sections = {
+        name.upper(): field.annotation
         for name, field in Settings.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-        for key in field.annotation.model_fields
     }
+    nested = {f"{name}__{key}".upper() for name, section in sections.items() for key in section.model_fields}
     for variable in _own_variables():
         name = variable.upper().removeprefix(ENV_PREFIX)
-        if name.split("__")[0] not in known:
+        first, *parts = name.split("__")
+        if first not in known or (parts and first not in {*sections, "PLUGINS", "SECRET"}):
             near = difflib.get_close_matches(name, known | nested, n=1)
             allowed = ", ".join(ENV_PREFIX + name for name in sorted(known))
             hint = f"did you mean {ENV_PREFIX}{near[0]}?" if near else f"allowed: {allowed}"

@@ -227,6 +227,13 @@ def test_the_preflight_of_an_allowed_origin_is_answered_without_the_token(daemon
     assert "Authorization" in answer.headers["access-control-allow-headers"]
 
 
+def test_the_preflight_allows_every_method_that_there_is(daemon: Panotti) -> None:
+    asked = "Access-Control-Request-Method: PUT"
+    answer = send(daemon, f"OPTIONS /api/v1/plugins/example/config HTTP/1.1\n{HOST}\nOrigin: {PAGE}\n{asked}")
+    allowed = answer.headers["access-control-allow-methods"].split(", ")
+    assert {method for method, _ in ROUTES} <= {*allowed}
+
+
 def test_a_page_of_our_own_needs_no_cors(daemon: Panotti) -> None:
     answer = get(daemon, "/api/v1/status", HOST, TOKEN, "Origin: http://{host}")
     assert answer.status == 200
@@ -337,6 +344,27 @@ def test_nonsense_is_refused_with_a_problem_that_says_nothing_of_the_inside(
     assert len(answer.body) < 20_000
 
 
+def test_a_body_that_would_fill_the_memory_is_refused_before_it_is_read(daemon: Panotti) -> None:
+    head = f"POST /api/v1/pause HTTP/1.1\n{HOST}\n{TOKEN}\nContent-Type: application/json"
+    for length, status in (("Content-Length: 2000000000", 413), ("Transfer-Encoding: chunked", 411)):
+        answer = send(daemon, f"{head}\n{length}")
+        assert answer.status == status
+        assert answer.is_problem
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_moment_that_no_clock_here_can_show_is_refused(daemon: Panotti, moment: str) -> None:
+    body = json.dumps({"until": moment}).encode()
+    head = f"{HOST}\n{TOKEN}\nContent-Type: application/json\nContent-Length: {len(body)}"
+    for answer in (
+        send(daemon, f"POST /api/v1/pause HTTP/1.1\n{head}", body),
+        send(daemon, f"POST /api/v1/journal/replay HTTP/1.1\n{head}", body),
+        get(daemon, f"/api/v1/journal?since={quote(moment)}", HOST, TOKEN),
+    ):
+        assert answer.status == 422
+        assert answer.is_problem
+
+
 def test_a_known_path_with_another_method_says_which_are_allowed(daemon: Panotti) -> None:
     answer = send(daemon, f"DELETE /api/v1/status HTTP/1.1\n{HOST}\n{TOKEN}")
     assert (answer.status, answer.headers["allow"]) == (405, "GET")
@@ -433,10 +461,19 @@ def test_hundreds_of_silent_connections_neither_keep_others_out_nor_the_daemon_f
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(connect(daemon)) for _ in range(200)]
         dripping = [stack.enter_context(connect(daemon)) for _ in range(100)]
-        for connection in dripping:
+        for connection in dripping[:40]:
             connection.sendall(b"GET /api/v1/status HTTP/1.1\r\nHost: ")
+        for connection in dripping[40:80]:  # also one that was let in before
+            connection.sendall(f"GET {LIVE[1]} HTTP/1.1\r\nHost: 127.0.0.1:{port_of(daemon)}\r\n\r\n".encode())
+            assert b"200 OK" in connection.recv(100)
+            connection.sendall(b"GET")
+        for connection in dripping[80:]:
+            connection.sendall(b"POST /api/v1/pause HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n{")
+            assert b"403" in connection.recv(100)
         streams = [stack.enter_context(connect(daemon)) for _ in range(20)]
         authorised = f"Host: 127.0.0.1:{port_of(daemon)}\r\nAuthorization: Bearer {daemon.runtime.token}\r\n\r\n"
+        slow = stack.enter_context(connect(daemon))
+        slow.sendall(b"POST /api/v1/pause HTTP/1.1\r\nContent-Length: 100\r\n" + authorised.encode() + b"{")
         for stream in streams:
             stream.sendall(f"GET /api/v1/events HTTP/1.1\r\n{authorised}".encode())
             assert b"200 OK" in stream.recv(100)
@@ -446,7 +483,9 @@ def test_hundreds_of_silent_connections_neither_keep_others_out_nor_the_daemon_f
             assert b"200 OK" in connection.recv(100)
         assert daemon.status().pid == process.pid
         wait_until(lambda: len(process.net_connections()) <= 1 + len(streams), "silent connections are closed", 30)
-        assert all(connection.recv(1) == b"" for connection in (*silent, *dripping))
+        for connection in (*silent, *dripping, slow):
+            while connection.recv(65536):
+                pass
 
         late = [stack.enter_context(connect(daemon)) for _ in range(100)]
         late[0].sendall(b"POST /api/v1/pause HTTP/1.1\r\nContent-Length: 100\r\n" + authorised.encode())
@@ -483,6 +522,14 @@ def test_the_socket_is_on_the_loopback_alone(daemon: Panotti) -> None:
 def test_a_transcript_is_served_so_that_no_browser_runs_what_was_spoken(daemon: Panotti) -> None:
     policy = get(daemon, "/api/v1/status", HOST, TOKEN).headers["content-security-policy"]
     assert policy == "default-src 'none'; sandbox"
+
+
+def test_a_stranger_cannot_fill_the_log(daemon: Panotti) -> None:
+    before = daemon.log()
+    asked = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13"
+    assert send(daemon, f"GET /api/v1/events HTTP/1.1\n{HOST}\nOrigin: http://evil.example\n{asked}").status == 403
+    assert send(daemon, "NONSENSE").status == 400
+    assert daemon.log() == before
 
 
 def test_the_daemon_is_well_after_all_of_it(daemon: Panotti) -> None:

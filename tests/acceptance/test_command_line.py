@@ -12,6 +12,7 @@ import sys
 import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,11 @@ def complaint(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
 
 def file(daemon: Panotti, name: str = "sentence.wav") -> Path:
     return daemon.home / "in" / name
+
+
+def test_letters_that_the_output_cannot_hold_are_no_reason_to_fail(alone: Panotti) -> None:
+    alone.environment |= {"PYTHONIOENCODING": "cp1252", "PANOTTI_HOME": str(alone.home / "録音")}
+    assert r"\u9332\u97f3" in said(alone, "config", "path")
 
 
 def test_the_version_is_printed(alone: Panotti) -> None:
@@ -279,6 +285,8 @@ def test_pause_and_resume_say_until_when(daemon: Panotti) -> None:
     assert daemon.status().pause
     assert said(daemon, "resume") == "Resumed.\n"
     assert said(daemon, "pause", "--for", "90").startswith("Paused until ")
+    later = datetime.now() + timedelta(days=2)
+    assert f"{later:%A}" in said(daemon, "pause", "--for", str(2 * 24 * 60))
     pause = daemon.status().pause
     assert pause
     assert pause.until
@@ -310,7 +318,7 @@ def test_config_shows_where_it_is_what_holds_and_whether_it_is_right(alone: Pano
     assert "rescan_seconds: 77" in said(alone, "config", "show")
     assert said(alone, "config", "check") == "The settings are fine.\n"
     alone.paths.config_file.unlink()
-    assert f"There is no {alone.paths.config_file}" in said(alone, "config", "check")
+    assert f"There is no {alone.paths.config_file}, and none is needed." in said(alone, "config", "check")
 
 
 def findings(daemon: Panotti) -> dict[str, dict[str, Any]]:
@@ -357,6 +365,21 @@ def test_doctor_names_folders_that_are_missing_or_cannot_be_written(alone: Panot
     assert "not a folder" in findings(alone)["recordings"]["message"]
 
 
+def test_doctor_names_a_folder_that_the_system_will_not_even_look_for(alone: Panotti) -> None:
+    too_long, link = alone.home / ("x" * 300), alone.home / "link"
+    alone.configure({"watch": [{"path": str(too_long)}]})
+    assert "is not there" in findings(alone)["recordings"]["message"]
+    link.symlink_to(alone.home / "drive")
+    alone.configure({"watch": [{"path": str(link)}]})
+    assert findings(alone)["recordings"]["message"].endswith(f"leads to {alone.home}/drive, which is not there")
+
+
+@pytest.mark.parametrize("command", ["explain", "now", "retry", "forget"])
+def test_a_name_longer_than_any_files_is_one_line(daemon: Panotti, command: str) -> None:
+    assert "longer than that of any file" in complaint(daemon.command(command, "x" * 300))
+    assert "known by" in complaint(daemon.command("events", "show", "x" * 300))
+
+
 @pytest.mark.parametrize(
     ("model", "remedy"),
     [("large-v3", "panotti models pull large-v3"), ("nonsense", "Edit "), ("/no/model", "Edit ")],
@@ -394,9 +417,15 @@ def test_open_shows_a_transcript_or_the_folder_of_all(daemon: Panotti) -> None:
         ([], daemon.transcripts),
     ):
         opened.unlink(missing_ok=True)
-        said(daemon, "open", *arguments)
+        assert said(daemon, "open", *arguments).strip().startswith("Opening ")
         wait_until(opened.exists, "it was opened")
         assert opened.read_text() == str(shown)
+
+
+def test_what_cannot_be_told_by_a_notification_is_told_in_the_terminal_alone(daemon: Panotti) -> None:
+    done = daemon.command("desktop", "transcribe", daemon.home / "nobody.wav")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("nobody.wav cannot be transcribed\n")
 
 
 def test_open_says_why_there_is_nothing_to_open(daemon: Panotti) -> None:
@@ -428,6 +457,9 @@ def test_transcribe_says_in_one_line_what_is_wrong_with_a_file(alone: Panotti) -
         complaint(alone.command("transcribe", path))
     assert "large-v3" in complaint(alone.command("transcribe", SENTENCE, "--model", "large-v3"))
     assert "nonsense" in complaint(alone.command("transcribe", SENTENCE, "--model", "nonsense"))
+    foreign = alone.command("transcribe", SENTENCE, "--language", "english")
+    assert (foreign.returncode, foreign.stdout) == (2, "")
+    assert "must be auto or the code of a language, such as en" in foreign.stderr
 
 
 def test_transcribe_draws_its_progress_on_the_terminal_and_keeps_stdout_clean(alone: Panotti) -> None:
@@ -476,6 +508,19 @@ def test_ctrl_c_ends_a_transcription_quietly_and_leaves_no_engine(alone: Panotti
 
 
 @pytest.mark.skipif(os.name == "nt", reason="terminals hang up on POSIX")
+def is_ready(daemon: Panotti) -> bool:
+    return daemon.request("GET", "/health/ready").status_code == 200
+
+
+def test_a_reader_that_goes_away_does_not_end_the_daemon(alone: Panotti) -> None:
+    with run_in(alone) as process:
+        assert process.stdout
+        process.stdout.close()
+        wait_until(lambda: alone.paths.runtime_file.exists() and is_ready(alone), "it runs")
+        assert said(alone, "stop") == "Panotti has stopped.\n"
+        assert process.wait(timeout=PATIENCE) == 0
+
+
 def test_closing_the_terminal_ends_the_daemon_as_a_stop_does(alone: Panotti) -> None:
     with run_in(alone) as process:
         wait_until(alone.paths.runtime_file.exists, "it runs")

@@ -57,6 +57,17 @@ def test_a_folder_that_went_is_shown_as_missing_and_watched_again_once_it_is_bac
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify's queue")
+def test_a_default_folder_that_is_a_link_to_a_drive_which_is_away_is_missing_and_no_reason_to_end(
+    panotti: Callable[..., Panotti], tmp_path: Path
+) -> None:
+    daemon, drive = panotti(), tmp_path / "drive"
+    daemon.recordings.symlink_to(drive)
+    with daemon:
+        assert [folder.state for folder in daemon.status().folders] == ["missing"]
+        drive.mkdir()
+        wait_until(lambda: daemon.status().folders[0].state == "watching", "it is watched once it is back")
+
+
 def test_a_file_whose_event_is_lost_in_a_flood_of_others_is_found_all_the_same(
     panotti: Callable[..., Panotti], tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,9 @@ def test_a_model_that_nobody_knows_is_refused(panotti: Callable[..., Panotti]) -
         for route in ("use", "pull"):
             assert daemon.request("POST", f"/models/{route}", json={"model": "nonsense"}).status_code == 503
         assert daemon.get("/models")["setting"] == "auto"
+        pulled = daemon.command("models", "pull", "nonsense")
+        assert (pulled.returncode, pulled.stdout) == (1, "")
+        assert pulled.stderr.startswith("The download failed: There is no model named 'nonsense'")
 
 
 def test_auto_uses_the_best_model_that_is_not_damaged_and_says_so_everywhere(
@@ -141,6 +145,7 @@ def test_the_log_says_which_model_is_used_and_why(panotti: Callable[..., Panotti
 
 def test_verify_finds_what_was_altered_and_pull_mends_it(online: Panotti) -> None:
     assert online.command("models", "pull", "base").returncode == 0
+    assert stat.S_IMODE(online.paths.data.stat().st_mode) == 0o700
     weights = online.paths.models / "base" / "model.bin"
     weights.write_bytes(b"?" + weights.read_bytes()[1:])
     found = online.command("models", "verify", "--json")

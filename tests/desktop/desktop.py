@@ -98,6 +98,10 @@ class TrayItem:
             rows = found[0].children
         return found[0]
 
+    def open(self) -> None:
+        """As a panel tells it before the menu is seen."""
+        self.desktop.call(self.owner, self.property("Menu"), MENU, "AboutToShow", "i", 0)
+
     def click(self, *labels: str) -> None:
         self.press(self.row(*labels))
 

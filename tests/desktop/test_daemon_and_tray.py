@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -96,6 +98,18 @@ def test_an_icon_that_is_killed_ten_times_leaves_the_daemon_alone_and_can_be_sta
         at_desk.spawn("tray")
         wait_until(lambda: title(desktop).startswith("Idle"), "the new icon has found the daemon")
     assert [child.cmdline() for child in daemon.children()] == []
+
+
+def test_a_module_in_the_folder_of_the_terminal_does_not_stand_in_for_a_library_of_the_icon(
+    desktop: Desktop, at_desk: Panotti
+) -> None:
+    icon(desktop).click("Close tray icon")
+    wait_until(lambda: not at_desk.trays(), "the icon has gone")
+    (at_desk.home / "queue.py").write_text("raise SystemExit")
+    start = "from panotti_daemon.desktop.tray import *; start_detached(Paths.from_environment())"
+    command = [sys.executable, "-P", "-c", start]
+    subprocess.run(command, env=at_desk.environment, cwd=at_desk.home, check=True)
+    wait_until(lambda: title(desktop).startswith("Idle"), "the icon is there")
 
 
 def test_closing_leaves_the_daemon_and_quitting_ends_both(desktop: Desktop, at_desk: Panotti) -> None:

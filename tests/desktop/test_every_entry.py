@@ -194,6 +194,13 @@ def test_start_at_login_is_switched_on_and_off(desk: Desk) -> None:
         assert status["state"] == ("enabled" if wanted else "disabled")
 
 
+def test_a_start_at_login_that_was_set_elsewhere_is_seen_when_the_menu_is_opened(desk: Desk) -> None:
+    for command in ("enable", "disable"):
+        assert desk.daemon.command("autostart", command).returncode == 0
+        desk.menu.open()
+        desk.shows("Start at login", checked=command == "enable")
+
+
 def test_health_and_version_are_told(desk: Desk) -> None:
     desk.press("About Panotti")
     desk.is_told(f"Panotti {__version__}")

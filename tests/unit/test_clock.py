@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from panotti_daemon.clock import local
+from panotti_daemon.desktop.menu import tomorrow_morning
 from panotti_daemon.hours import Hours
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows looks the zone up each time")
@@ -43,3 +44,9 @@ def test_hours_keep_their_local_times_over_a_change_to_summer_time(travel: Calla
     travel("CET-1CEST,M3.5.0,M10.5.0/3")  # the clock goes from 2 to 3 on 29 March 2026
     assert night.end_of(datetime(2026, 3, 28, 20, tzinfo=UTC)) == datetime(2026, 3, 29, 6, tzinfo=UTC)
     assert night.next_begin(datetime(2026, 3, 28, 20, tzinfo=UTC)) == datetime(2026, 3, 29, 16, tzinfo=UTC)
+
+
+def test_tomorrow_morning_keeps_its_local_time_over_a_change_to_summer_time(travel: Callable[[str], None]) -> None:
+    travel("CET-1CEST,M3.5.0,M10.5.0/3")
+    evening = local(datetime(2026, 3, 28, 20, tzinfo=UTC))
+    assert tomorrow_morning(evening) == datetime(2026, 3, 29, 4, tzinfo=UTC)

@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 
 from panotti_daemon.api.schemas import (
     Changed,
@@ -21,6 +21,7 @@ from panotti_daemon.api.schemas import (
     EventHeader,
     EventPage,
     MissedMessages,
+    Moment,
     PassingMessage,
     ReplayReport,
     ReplayRequest,
@@ -46,8 +47,8 @@ Name = Annotated[str | None, Query(description="Only events of this name; `*` st
 Correlation = Annotated[str | None, Query(description="Only what belongs to this correlation.")]
 Subscriber = Annotated[str | None, Query(description="Only what was for this plugin.")]
 State = Annotated[DeliveryState | None, Query(description="Only events with a delivery in this state.")]
-Since = Annotated[AwareDatetime | None, Query(description="Only what happened then or later.")]
-Until = Annotated[AwareDatetime | None, Query(description="Only what happened before.")]
+Since = Annotated[Moment | None, Query(description="Only what happened then or later.")]
+Until = Annotated[Moment | None, Query(description="Only what happened before.")]
 EventId = Annotated[str, InPath(description="Of an event, or how it begins or ends, if no other does.")]
 CorrelationId = Annotated[str, InPath(description="Of a correlation, or how it begins or ends, if no other does.")]
 

@@ -38,7 +38,8 @@ async def ledger(services: Injected, state: State = None, limit: Limit = 50, off
         rows = await services.ledger.select(connection, "ledger_page", state=state, limit=limit, offset=offset)
         total = await queries().ledger_count(connection, state=state)
     more = offset + len(rows) < total
-    return LedgerPage(items=[entry(row) for row in rows], total=total, next_offset=offset + limit if more else None)
+    items = [entry(services.requests.as_of_now(row)) for row in rows]
+    return LedgerPage(items=items, total=total, next_offset=offset + limit if more else None)
 
 
 @router.get("/ledger/explain", summary="What happened to one file, and why")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import os
 from typing import Annotated, Any
 
 from aiosqlite import Connection
@@ -69,7 +69,8 @@ async def one(services: Injected, recording_id: RecordingId) -> RecordingDetail:
         finished = await transcripts.of_recording(connection, recording_id)
     main = _main_file(files)
     result = finished[0].result if finished else None
-    present = await asyncio.to_thread(lambda: [Path(output["path"]).exists() for output in outputs])
+    # pathlib would raise where it may not look
+    present = await asyncio.to_thread(lambda: [os.path.exists(output["path"]) for output in outputs])  # noqa: PTH110
     return RecordingDetail(
         **_facts(recording),
         state=main.state if main else FileState.DONE,

@@ -12,6 +12,7 @@ from panotti_daemon.pausing.state import Cause, Reason, Verdict
 NOW = datetime(2026, 3, 2, 12).astimezone()
 EVENING = datetime(2026, 3, 2, 18).astimezone()
 WEDNESDAY = datetime(2026, 3, 4, 6).astimezone()
+NEXT_MONTH = datetime(2026, 4, 1, 6).astimezone()
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,7 @@ WEDNESDAY = datetime(2026, 3, 4, 6).astimezone()
         (Cause(Reason.ASKED), "Paused"),
         (Cause(Reason.ASKED, until=EVENING), "Paused until 18:00"),
         (Cause(Reason.ASKED, until=WEDNESDAY), "Paused until Wednesday 06:00"),
+        (Cause(Reason.ASKED, until=NEXT_MONTH), "Paused until 2026-04-01 06:00"),
         (Cause(Reason.HOURS, until=EVENING), "Waiting until 18:00"),
         (Cause(Reason.BATTERY, battery_percent=24), "Waiting: on battery (24 %); goes on when charging"),
         (Cause(Reason.LOAD), "Waiting: the computer is busy"),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -105,10 +105,9 @@ def test_pausing_has_three_ways_and_gives_its_place_to_resuming() -> None:
 
 
 def test_tomorrow_begins_in_the_morning_after_the_next_midnight() -> None:
-    zone = timezone(timedelta(hours=2))
-    late, later = datetime(2026, 3, 1, 23, 50, tzinfo=zone), datetime(2026, 3, 2, 0, 10, tzinfo=zone)
-    assert tomorrow_morning(late) == datetime(2026, 3, 2, 6, tzinfo=zone)
-    assert tomorrow_morning(later) == datetime(2026, 3, 3, 6, tzinfo=zone)
+    late, later = datetime(2026, 3, 1, 23, 50).astimezone(), datetime(2026, 3, 2, 0, 10).astimezone()
+    assert tomorrow_morning(late) == datetime(2026, 3, 2, 6).astimezone()
+    assert tomorrow_morning(later) == datetime(2026, 3, 3, 6).astimezone()
 
 
 def test_the_backlog_is_asked_about_only_when_it_waits() -> None:

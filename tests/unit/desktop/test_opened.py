@@ -17,8 +17,8 @@ TOLD = "A notification tells when its transcript is there."
         (Opened(transcribed=[Path("/out/talk.txt")]), None),
         (Opened(taken=["a"], refused={"b": "it is empty"}), ("b cannot be transcribed", "it is empty")),
         (
-            Opened(refused={"a": "it is empty", "b": "a folder"}),
-            ("2 files cannot be transcribed", "a: it is empty\nb: a folder"),
+            Opened(refused={"a": "it is empty", "b": "it is a folder"}),
+            ("2 files cannot be transcribed", "a: it is empty\nb: it is a folder"),
         ),
     ],
 )

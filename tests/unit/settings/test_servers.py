@@ -71,6 +71,8 @@ def test_plain_http_to_a_public_address_must_be_allowed() -> None:
     [
         ({"url": "http://gpu.lan", "key": "sk-Hidden"}, "servers[0].key: must be a name of your choice"),
         ({"url": "http://me:Hidden@gpu.lan"}, "servers[0].url: must hold neither user, password nor query"),
+        ({"url": "htps://me:Hidden@gpu.lan"}, "servers[0].url: must hold neither user, password nor query"),
+        ({"url": "gpu.lan?key=Hidden"}, "servers[0].url: must hold neither user, password nor query"),
         ({"url": "http://gpu.lan", "api_key": "Hidden"}, "servers[0].api_key: there is no such key"),
     ],
 )

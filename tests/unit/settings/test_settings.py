@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -64,6 +65,15 @@ def test_any_number_of_folders_each_with_its_own_settings(paths: Paths) -> None:
     first, second = load(paths).watch
     assert (first.path, first.language, first.output) == (Path("/a"), "de", paths.transcripts)
     assert (second.path, second.output, second.polling) == (Path("/b"), "beside", 5)
+
+
+def test_a_bare_path_is_a_folder_with_all_defaults_alone_and_in_a_list(paths: Paths) -> None:
+    write(paths, {"watch": "/a"})
+    assert [folder.path for folder in load(paths).watch] == [Path("/a")]
+    write(paths, {"watch": ["/a", {"path": "/b", "language": "de"}]})
+    first, second = load(paths).watch
+    assert (first.path, first.output) == (Path("/a"), paths.transcripts)
+    assert (second.path, second.language) == (Path("/b"), "de")
 
 
 @pytest.mark.parametrize(
@@ -167,8 +177,9 @@ IN = {"path": "/in"}
         ),
         (
             {"watch": ["in"]},
-            "watch[0]: must hold keys with values (it is 'in')",
+            "watch[0].path: must be an absolute path, or begin with ~: the daemon has no current folder (it is 'in')",
         ),
+        ({"watch": [5]}, "watch[0]: must hold keys with values (it is 5)"),
         (
             {"watch": [IN | {"output": "out"}]},
             "watch[0].output: must be 'beside' or an absolute path, or begin with ~: the daemon has no current folder "
@@ -217,9 +228,22 @@ IN = {"path": "/in"}
         ),
         (
             {"api": {"cors_origins": ["*"]}},
-            "api.cors_origins: '*' is not an origin: name each as scheme://host:port; "
+            "api.cors_origins: '*' is not an origin: name each as scheme://host:port, in small letters; "
             '"*" would let every web page in',
         ),
+        (
+            {"api": {"cors_origins": ["https://notes.example:443"]}},
+            "api.cors_origins: 'https://notes.example:443' is written without its port by browsers: leave it out",
+        ),
+        ({"rescan_seconds": math.inf}, "rescan_seconds: must be a finite number (it is inf)"),
+        ({"engine": {"idle_seconds": math.inf}}, "engine.idle_seconds: must be a finite number (it is inf)"),
+        ({"log": {"max_megabytes": math.inf}}, "log.max_megabytes: must be a finite number (it is inf)"),
+        ({"events": {"keep_days": 1e9}}, "events.keep_days: must be at most 36525 (it is 1000000000.0)"),
+        (
+            {"engine": {"unused_model_days": 10**9}},
+            "engine.unused_model_days: must be at most 36525 (it is 1000000000)",
+        ),
+        ({"watch": [{"path": "/i\0n"}]}, "watch[0].path: must hold no zero byte (it is '/i\\x00n')"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_said_in_one_line(paths: Paths, content: dict[str, Any], message: str) -> None:
@@ -236,6 +260,14 @@ def test_what_is_wrong_in_the_file_is_said_in_one_line(paths: Paths, content: di
         ("just words", "FILE: must hold keys with values, such as `rescan_seconds: 300`"),
         ("1: 2\n", "FILE: 1: there is no such key; allowed: api, "),
         ("a: \x00", "FILE: this is not YAML: "),
+        (
+            "engine:\n  workers: 2\n\nengine:\n  idle_seconds: 1\n",
+            "FILE:4: this is not YAML: the key engine stands there twice, first in line 1",
+        ),
+        (
+            "watch:\n- path: /in\n  path: /out\n",
+            "FILE:3: this is not YAML: the key path stands there twice, first in line 2",
+        ),
     ],
 )
 def test_a_file_that_is_no_settings_is_said_so_with_its_line(paths: Paths, content: str, message: str) -> None:
@@ -262,11 +294,13 @@ def test_a_file_that_cannot_be_read_is_said_so(paths: Paths) -> None:
         ("PANOTTI_API_PORT", "1", "PANOTTI_API_PORT: there is no such setting; did you mean PANOTTI_API__PORT?"),
         ("PANOTTI_WACTH", "/in", "PANOTTI_WACTH: there is no such setting; did you mean PANOTTI_WATCH?"),
         ("PANOTTI_WATCH", '[{"path": "/in"', "PANOTTI_WATCH: must be JSON: Expecting"),
+        ("PANOTTI_WATCH__PATH", "/in", "PANOTTI_WATCH__PATH: there is no such setting"),
         ("PANOTTI_WATCH", "in", "PANOTTI_WATCH: watch[0].path: must be an absolute path"),
         ("PANOTTI_WATCH", '[{"path": "/in", "polling": "x"}]', "PANOTTI_WATCH: watch[0].polling: must be 'auto' or"),
         ("PANOTTI_WATCH", '[{"output": "/out"}]', "PANOTTI_WATCH: watch[0].path: is missing"),
         ("PANOTTI_API", '{"port": -1}', "PANOTTI_API: api.port: must be at least 0 (it is -1)"),
         ("PANOTTI_API__CORS_ORIGINS", "http://a", "PANOTTI_API__CORS_ORIGINS: must be JSON: Expecting"),
+        ("PANOTTI_BACKLOG_LIMIT__X", "1", "PANOTTI_BACKLOG_LIMIT__X: there is no such setting; did you mean"),
         ("PANOTTI_NONSENSE", "1", "PANOTTI_NONSENSE: there is no such setting; allowed: PANOTTI_API, "),
     ],
 )
@@ -290,7 +324,13 @@ def test_a_mistake_is_not_blamed_on_a_source_that_holds_only_its_neighbours(
     assert complaint(paths, {"api": {"port": 2}}).startswith("FILE: api.host: ")
 
 
-@pytest.mark.parametrize("origin", ["*", "http://*.example.com", "example.com", "https://example.com/app", "null"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "http://*.example.com", "example.com", "https://example.com/app", "null"),
+        *("http://example.com?page", "http://Example.com", "http://me@example.com", "http://", "http://:80"),
+    ],
+)
 def test_only_whole_origins_are_let_in(paths: Paths, origin: str) -> None:
     write(paths, {"api": {"cors_origins": ["http://localhost:3000", origin]}})
     assert f"{origin!r} is not an origin" in complaint(paths)
