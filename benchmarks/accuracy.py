@@ -15,8 +15,8 @@ from benchmarks import corpus, models
 from benchmarks.contenders import CORES, Contender, Heard, batched, panotti, sequential
 from benchmarks.corpus import LANGUAGES, Clip
 from benchmarks.report import Notes, Row, only_warnings, show, surroundings
+from benchmarks.wording import comparable
 from panotti_daemon.engine.models.store import STARTER
-from tests.speech import plain
 
 
 def main(names: Sequence[str]) -> None:
@@ -50,12 +50,12 @@ def _foreign(model: str, contenders: Sequence[Contender], notes: Notes) -> None:
 def _unaided(who: Contender, clip: Clip) -> Heard:
     """Which language is found, and what is heard in the right one."""
     heard = who.hear(clip.path, None)
-    return heard if heard.language == clip.name else replace(heard, text=who.hear(clip.path, clip.name).text)
+    return heard if heard.language == clip.language else replace(heard, text=who.hear(clip.path, clip.language).text)
 
 
 def _wordless(model: str, contenders: Sequence[Contender], notes: Notes) -> None:
     rows = [
-        {"sound": clip.name} | {who.name: len(plain(who.hear(clip.path, "en").text).split()) for who in contenders}
+        {"sound": clip.name} | {who.name: len(who.hear(clip.path, "en").text.split()) for who in contenders}
         for clip in corpus.wordless()
     ]
     show(f"Words where nobody speaks: {model}", rows, notes)
@@ -73,8 +73,8 @@ def _compared(kind: str, clips: Sequence[Clip], heard: Mapping[str, Sequence[Hea
 
 
 def _errors(heard: Sequence[tuple[Clip, Heard]]) -> Row:
-    spoken = [plain(clip.words) for clip, _ in heard]
-    result = jiwer.process_words(spoken, [plain(found.text) for _, found in heard])
+    spoken = [comparable(clip.words, clip.language) for clip, _ in heard]
+    result = jiwer.process_words(spoken, [comparable(found.text, clip.language) for clip, found in heard])
     return {
         "words": len(" ".join(spoken).split()),
         "word error rate %": round(100 * result.wer, 2),

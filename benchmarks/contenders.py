@@ -44,12 +44,12 @@ class Contender:
     close: Callable[[], None] = lambda: None
 
 
-def panotti(model: ResolvedModel, workers: Workers = "auto") -> Contender:
+def panotti(model: ResolvedModel, workers: Workers = "auto", *, noise_reduction: bool = False) -> Contender:
     runner = asyncio.Runner()
     engine = Engine(models=FOLDER, idle_seconds=_HOUR, workers=workers)
 
     def hear(path: Path, language: str | None) -> Heard:
-        settings = RequestedSettings(language=language or "auto", model=model.name)
+        settings = RequestedSettings(language=language or "auto", model=model.name, noise_reduction=noise_reduction)
         result = runner.run(engine.transcribe([Track(path=path)], settings, on_progress=lambda _: None))
         return Heard(" ".join(segment.text for segment in result.segments), result.language)
 

@@ -11,7 +11,7 @@ import hashlib
 import subprocess
 import wave
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import cycle, repeat
 from pathlib import Path
@@ -48,6 +48,7 @@ class Clip:
     words: str
     """What is spoken in it; empty where nobody speaks."""
     seconds: float
+    language: str = "en"
 
 
 def clean() -> Clip:
@@ -83,8 +84,10 @@ def gappy() -> Clip:
 def foreign(language: str) -> Clip:
     """Sentences in one of `LANGUAGES`: recorded ones, but for German."""
     if language == "de":
-        return _clip(language, *_joined(_spoken("languages/de.txt", _GERMAN_VOICES)))
-    return _clip(language, *_joined(_recorded(language, lengths=range(6, 25), count=75)))
+        said = _spoken("languages/de.txt", _GERMAN_VOICES)
+    else:
+        said = _recorded(language, lengths=range(6, 25), count=75)
+    return replace(_clip(language, *_joined(said)), language=language)
 
 
 def wordless() -> list[Clip]:

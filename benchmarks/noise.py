@@ -8,49 +8,49 @@ A part is a third of the clean clip. Its rates go up and down by a point or two 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 import jiwer
 
 from benchmarks import corpus, models
+from benchmarks.contenders import Contender, panotti
 from benchmarks.corpus import Clip
-from benchmarks.report import Row, show, surroundings
-from panotti_daemon.engine.gate import Gate
-from panotti_daemon.engine.machine.hardware import machine
-from panotti_daemon.engine.messages import Track
+from benchmarks.report import Row, only_warnings, show, surroundings
+from benchmarks.wording import comparable
 from panotti_daemon.engine.models.store import STARTER
-from panotti_daemon.engine.whisper.transcriber import Transcriber
-from panotti_daemon.models.transcript.models import RequestedSettings
-from tests.speech import plain
 
 DECIBELS = (20, 10, 5, 0)
 """That the speech is louder than the noise."""
 
 
 def main(name: str, parts: int) -> None:
-    transcriber = Transcriber(models.model(name), machine().workers_for(None))
+    only_warnings()
+    model = models.model(name)
+    unfiltered, filtered = panotti(model), panotti(model, noise_reduction=True)
     cases = [("none", 0), *((noise, decibels) for noise in ("fan", "hum", "babble") for decibels in DECIBELS)]
     rows: list[Row] = []
     for noise, decibels in cases:
         clips = [corpus.in_noise(noise, decibels, part) for part in range(parts)]
-        plain_rate, filtered_rate = (_errors(transcriber, clips, noise_reduction=asked) for asked in (False, True))
+        rate, filtered_rate = _errors(unfiltered, clips), _errors(filtered, clips)
         rows.append(
             {
                 "noise": noise,
                 "speech louder by dB": decibels if noise != "none" else "",
-                "word errors %": plain_rate,
+                "word errors %": rate,
                 "with noise reduction %": filtered_rate,
-                "difference": round(filtered_rate - plain_rate, 1),
+                "difference": round(filtered_rate - rate, 1),
             }
         )
-    words = sum(len(plain(clip.words).split()) for clip in clips)
+    words = sum(len(comparable(clip.words, clip.language).split()) for clip in clips)
     show(f"Noise: {name}", rows, {**surroundings(), "words in each row": words})
+    for contender in (unfiltered, filtered):
+        contender.close()
 
 
-def _errors(transcriber: Transcriber, clips: list[Clip], *, noise_reduction: bool) -> float:
-    asked = RequestedSettings(language="en", noise_reduction=noise_reduction)
-    results = [transcriber.transcribe([Track(path=clip.path)], asked, gate=Gate()) for clip in clips]
-    heard = [plain(" ".join(segment.text for segment in result.segments)) for result in results]
-    return round(100 * float(jiwer.wer([plain(clip.words) for clip in clips], heard)), 1)
+def _errors(contender: Contender, clips: Sequence[Clip]) -> float:
+    spoken = [comparable(clip.words, clip.language) for clip in clips]
+    heard = [comparable(contender.hear(clip.path, clip.language).text, clip.language) for clip in clips]
+    return round(100 * float(jiwer.wer(spoken, heard)), 1)
 
 
 if __name__ == "__main__":
