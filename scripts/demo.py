@@ -57,6 +57,7 @@ async def show(paths: Paths, daemon: subprocess.Popen[bytes]) -> int:
     console.print(Panel(transcript.read_text(encoding="utf-8").strip(), title=transcript.name))
     written = ", ".join(sorted(path.name for path in paths.transcripts.iterdir()))
     console.print(f"Written to {paths.transcripts}: {written}")
+    console.print("The throw-away home is removed again now; `make run` starts Panotti on your own recordings.")
     return 0
 
 

@@ -22,10 +22,10 @@ class Ended:
 
 
 def run_python(arguments: Sequence[str | Path], *, seconds: float, folder: Path | None = None) -> Ended:
-    """Runs this very Python, in that folder, until it ends or the time is up."""
+    """Runs this very Python, in that folder, but not what lies there, until it ends or the time is up."""
     with tempfile.TemporaryFile() as output:  # a pipe would be kept open by what outlives the program
         process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [sys.executable, "-P", *arguments],
             cwd=folder,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.DEVNULL,

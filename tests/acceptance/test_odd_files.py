@@ -49,12 +49,14 @@ def test_odd_files_are_explained_and_the_good_file_after_them_is_done(
         for name, reason in reasons.items():
             assert daemon.wait_for(drop / name, FileState.IGNORED).reason == reason
         unlisted = {
-            "folder.wav": "a folder",
-            "dangling.wav": "a link that leads nowhere",
-            "pipe.wav": "not a file but a pipe, a socket or a device",
+            "folder.wav": "it is a folder",
+            "dangling.wav": "it is a link that leads nowhere",
+            "pipe.wav": "it is not a file but a pipe, a socket or a device",
         }
         assert {name: daemon.explain(drop / name).reason for name in unlisted} == unlisted
         assert "its header is cut short" in daemon.wait_for(drop / "half.wav", FileState.GROWING).reason
+        (half,) = (entry for entry in daemon.ledger(FileState.GROWING) if entry.path == str(drop / "half.wav"))
+        assert "its header is cut short" in half.reason
 
         (folder,) = (folder for folder in daemon.status().folders if folder.path == str(shut))
         assert folder.state == "unreadable"

@@ -42,6 +42,7 @@ WINDOWS_IN_DOUBT = 3
 class _Language:
     code: str
     probability: float
+    """0: nobody looked for it."""
 
 
 class Job:
@@ -71,6 +72,8 @@ class Job:
         self._hearing = Hearing(tracks, noise_reduction=settings.noise_reduction, gate=gate, meter=meter)
         self._earlier = Earlier(done, {model})
         self._language = _asked_or_found(settings.language, self._earlier.checkpoints)
+        if self._language is None and not whisper.model.is_multilingual:
+            self._language = _Language("en", 0.0)
         self._decoder: Decoder | None = None
 
     def run(self) -> Transcription:
@@ -120,8 +123,6 @@ class Job:
 
     def _detected(self, heard: Sequence[Timed]) -> _Language:
         """Of the windows' most likely languages, the one with the highest probabilities in all."""
-        if not self._whisper.model.is_multilingual:
-            return _Language("en", 1.0)
         guesses = [self._whisper.detect_language(timed.window.samples)[:2] for timed in heard]
         totals: dict[str, float] = {}
         for code, probability in guesses:

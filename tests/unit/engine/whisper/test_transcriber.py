@@ -85,6 +85,11 @@ def test_times_are_those_of_the_recording_and_not_of_its_speech(transcribe: Tran
         assert after.start - before.start == pytest.approx(60, abs=0.5)
 
 
+def test_a_model_that_knows_english_alone_claims_no_probability_for_it(transcribe: Transcribe) -> None:
+    result = transcribe(SAMPLE)
+    assert (result.language, result.language_probability) == ("en", 0.0)
+
+
 @pytest.mark.parametrize("loudness", [0.0, 0.003, 0.1, 0.5])
 def test_silence_and_noise_say_nothing(transcribe: Transcribe, loudness: float, tmp_path: Path) -> None:
     noise = np.random.default_rng(7).normal(0, loudness, 40 * SAMPLE_RATE)
