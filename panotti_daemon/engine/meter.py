@@ -25,12 +25,14 @@ _ALMOST = 0.9
 """So much of a batch may count as done before it is."""
 
 
-@dataclass(eq=False, frozen=True)
+@dataclass(eq=False)
 class _Batch:
     speech: float
     work: float
     """The seconds of speech that it costs."""
     began: float
+    at_once: int = 1
+    """How many batches were under way with it, itself included."""
 
 
 class Meter:
@@ -54,7 +56,7 @@ class Meter:
         """The work of the last batches, and the time that it took of one worker."""
         self._under_way: set[_Batch] = set()
         self._at_once = 1
-        """How many batches were under way when the last one ended."""
+        """How many batches are decoded at once, as the last one saw it."""
         self._told = -math.inf
         self._lock = threading.Lock()
 
@@ -84,16 +86,18 @@ class Meter:
             work = speech if self._spent else speech + _FIRST_SECONDS
             batch = _Batch(speech, work, self._clock())
             self._under_way.add(batch)
+            for beside in self._under_way:
+                beside.at_once = max(beside.at_once, len(self._under_way))
         try:
             yield
         finally:
             with self._lock:
-                self._at_once = len(self._under_way)
                 self._under_way.remove(batch)
         with self._lock:
             now = self._clock()
             self._worked = _REMEMBERED * self._worked + batch.work
             self._spent = _REMEMBERED * self._spent + now - batch.began
+            self._at_once = batch.at_once
             self._done += seconds
             self._speech_done += speech
             self._tell_now(now)

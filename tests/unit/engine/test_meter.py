@@ -112,6 +112,16 @@ def test_so_it_is_with_batches_as_measured(model: str) -> None:
     assert announced == pytest.approx(true, rel=0.2)
 
 
+def test_batches_that_end_before_either_worker_goes_on_are_still_the_work_of_two() -> None:
+    rehearsal = Rehearsal(1000.0)
+    rehearsal.meter.read(1000.0, 1000.0)
+    for _ in range(2):
+        first, second = (rehearsal.meter.decoding(100.0, 100.0) for _ in range(2))
+        with first, second:
+            rehearsal.clock.now += 5.0
+    assert rehearsal.told[-1][1].seconds_left == pytest.approx(15.0, rel=0.1)
+
+
 def test_silence_takes_no_time() -> None:
     found = [*batches(40), *batches(40, silence=200.0)[2:]]
     rehearsal = Rehearsal(sum(batch.silence + batch.speech for batch in found))
