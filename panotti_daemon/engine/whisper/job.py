@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise, repeat
+from itertools import chain, islice, pairwise
 from typing import TypeVar
 
 from faster_whisper import WhisperModel
@@ -175,16 +175,15 @@ class Job:
 
 
 def batches(windows: Iterable[T], workers: int) -> Iterator[Sequence[T]]:
-    """One for each worker at first, for something to show soon; then as many at once as are worth it, the last ones
-    shared out evenly, so that no worker waits for another at the end.
+    """One for each worker at first, as soon as it is read, for something to show soon; then as many at once as are
+    worth it, the last ones shared out evenly, so that no worker waits for another at the end.
 
     Which windows are decoded together depends on nothing else, so that the same recording gives the same text.
     """
     waiting = iter(windows)
-    for size in chain([1], repeat(BATCH)):
-        share = list(islice(waiting, size * workers))
-        if not share:
-            return
+    for window in islice(waiting, workers):
+        yield (window,)
+    while share := list(islice(waiting, BATCH * workers)):
         yield from _shared_out(share, min(workers, len(share)))
 
 

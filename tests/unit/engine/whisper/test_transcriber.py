@@ -191,7 +191,7 @@ def test_batches_are_small_at_first_and_the_last_windows_are_shared_out(
     assert [window for batch in found for window in batch] == list(range(windows))
 
 
-def test_a_batch_is_there_as_soon_as_the_windows_of_its_round_have_been_read() -> None:
+def test_each_worker_begins_as_soon_as_its_first_window_has_been_read() -> None:
     read = []
 
     def reading() -> Iterator[int]:
@@ -199,5 +199,5 @@ def test_a_batch_is_there_as_soon_as_the_windows_of_its_round_have_been_read() -
             read.append(window)
             yield window
 
-    first = next(batches(reading(), 2))
-    assert (list(first), read) == ([0], [0, 1])
+    found = batches(reading(), 2)
+    assert [(list(next(found)), list(read)) for _ in range(2)] == [([0], [0]), ([1], [0, 1])]
