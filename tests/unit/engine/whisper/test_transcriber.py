@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from panotti_daemon.engine.gate import Gate
-from panotti_daemon.engine.media.audio import SAMPLE_RATE
+from panotti_daemon.engine.media.audio import SAMPLE_RATE, decode
 from panotti_daemon.engine.messages import Progress, Track
 from panotti_daemon.engine.models.store import ResolvedModel, resolve
 from panotti_daemon.engine.speech.hearing import UNDETERMINED
@@ -83,6 +83,16 @@ def test_times_are_those_of_the_recording_and_not_of_its_speech(transcribe: Tran
     assert [segment.text for segment in delayed.segments] == [segment.text for segment in early.segments]
     for before, after in zip(early.segments, delayed.segments, strict=True):
         assert after.start - before.start == pytest.approx(60, abs=0.5)
+
+
+@pytest.mark.parametrize("hiss", [0.0, 0.002])
+def test_a_long_silent_tail_changes_nothing(transcribe: Transcribe, hiss: float, tmp_path: Path) -> None:
+    speech = np.concatenate(list(decode(SAMPLE, lambda _: None))).astype(np.float64)
+    noise = np.random.default_rng(8).normal(0, hiss, 300 * SAMPLE_RATE)
+    result = transcribe(write_wav(tmp_path / "tail.wav", np.concatenate((speech, noise))))
+    assert word_error_rate(SAMPLE_TEXT, heard(result)) == 0
+    assert result.segments[-1].end <= SAMPLE_SECONDS
+    assert result.duration == pytest.approx(SAMPLE_SECONDS + 300, abs=0.1)
 
 
 def test_a_model_that_knows_english_alone_claims_no_probability_for_it(transcribe: Transcribe) -> None:
