@@ -7,6 +7,7 @@ what a file is, and nothing in a file can make FFmpeg open another file or an ad
 from __future__ import annotations
 
 import codecs
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,9 +41,10 @@ _SIGNATURES = {
     0: (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b"\x1aE\xdf\xa3", b"\x30\x26\xb2\x75", b"caff"),
     4: (b"ftyp", b"moov", b"mdat"),
 }
+_UNKNOWN_CODEC = "in a codec that FFmpeg does not know"
 _PACKETS_TO_TRY = 500
 _READ_ERRORS_TO_SKIP = 50
-_JITTER_SECONDS = 0.2
+JITTER_SECONDS = 0.2
 """Frames this far from where counting samples puts them are where they should be."""
 _JUMP_SECONDS = 0.5
 """Frames that come earlier than by this are where another clock begins."""
@@ -50,6 +52,8 @@ _MOST_DRIFT = 0.001
 """How much faster the samples may come than the recording's clock goes: the rest is left out, a frame now and then."""
 _LONGEST_GAP_SECONDS = 3600.0
 """That is believed of a file that does not declare its length."""
+_LOUDEST = 2.0**31
+"""Some programs write whole numbers as floats, of which 1 should be the loudest. What is beyond is no sound."""
 
 
 class _Nameless:
@@ -99,20 +103,23 @@ def _probe_open_file(path: Path, file: BinaryIO) -> Probe:
 
 
 def _probe_container(path: Path, container: av.container.InputContainer) -> Probe:
-    streams = len(container.streams.audio)
+    streams = container.streams.audio
+    decodable = _decodable(container)
     details = Probe(
         path=path,
         kind=ProbeKind.MEDIA,
         duration=_declared_seconds(container),
         format=container.format.name,
-        audio_streams=streams,
-        channels=tuple(stream.codec_context.channels for stream in container.streams.audio),
+        audio_streams=len(streams),
+        channels=tuple(stream.codec_context.channels if stream in decodable else 0 for stream in streams),
     )
     if not streams:
         message = "there is no audio in it: only video" if container.streams.video else "there is no audio in it"
         return details.model_copy(update={"kind": ProbeKind.NO_AUDIO, "message": message})
+    if not decodable:
+        return details.model_copy(update={"kind": ProbeKind.NOT_MEDIA, "message": f"its audio is {_UNKNOWN_CODEC}"})
     errors = 0
-    for _, packet in zip(range(_PACKETS_TO_TRY), container.demux(container.streams.audio[0]), strict=False):
+    for _, packet in zip(range(_PACKETS_TO_TRY), container.demux(decodable[0]), strict=False):
         try:
             if packet.decode():
                 return details
@@ -123,6 +130,11 @@ def _probe_container(path: Path, container: av.container.InputContainer) -> Prob
         return details.model_copy(update={"kind": ProbeKind.NOT_MEDIA, "message": message})
     message = "there is no audio in it: its audio track is empty"
     return details.model_copy(update={"kind": ProbeKind.NO_AUDIO, "message": message})
+
+
+def _decodable(container: av.container.InputContainer) -> list[av.AudioStream]:
+    """The audio streams that FFmpeg has a decoder for. Some phones add one that only their maker can play."""
+    return [stream for stream in container.streams.audio if stream.codec_context]
 
 
 def _is_text(head: bytes) -> bool:
@@ -206,19 +218,25 @@ class _Decoder:
         self._errors = 0
 
     def _chosen(self, stream: int | None) -> av.AudioStream:
-        streams = self._container.streams.audio
+        streams, decodable = self._container.streams.audio, _decodable(self._container)
         if not streams:
             raise MediaError("There is no audio in the file")
-        if stream is None and len(streams) > 1:
-            self._warn(f"The file has {len(streams)} audio streams; only the first was transcribed")
-        if stream is not None and stream >= len(streams):
+        if not decodable:
+            raise MediaError(f"The audio in the file is {_UNKNOWN_CODEC}")
+        if stream is None:
+            if len(decodable) > 1:
+                self._warn(f"The file has {len(decodable)} audio streams; only the first was transcribed")
+            return decodable[0]
+        if stream >= len(streams):
             raise MediaError(f"There is no audio stream {stream + 1} in the file")
-        return streams[stream or 0]
+        if streams[stream] not in decodable:
+            raise MediaError(f"FFmpeg cannot decode audio stream {stream + 1} of the file")
+        return streams[stream]
 
     def pieces(self) -> Iterator[Samples]:
         for frame in self._frames():
             gap = self._gap_before(frame)
-            if gap < -_JITTER_SECONDS and self._may_leave_out(frame):
+            if gap < -JITTER_SECONDS and self._may_leave_out(frame):
                 continue
             for piece in (*_silence(gap), *self._resampled(frame)):
                 self._given += len(piece)
@@ -254,7 +272,7 @@ class _Decoder:
         time = frame.time - self._origin
         gap = time - self._given / SAMPLE_RATE
         believable = time <= self._length + 1 if self._length else gap < _LONGEST_GAP_SECONDS
-        if gap < -_JUMP_SECONDS or (gap > _JITTER_SECONDS and not believable):
+        if gap < -_JUMP_SECONDS or (gap > JITTER_SECONDS and not believable):
             self._origin += gap
             return 0.0
         return gap
@@ -274,13 +292,15 @@ class _Decoder:
             properties = (frame.format.name, frame.layout.name, frame.sample_rate)
             if properties != self._input:
                 yield from self._resampled(None)
-                layout = "mono" if self._channel_of(frame) is None else None
-                self._resampler = av.AudioResampler(format="flt", layout=layout, rate=SAMPLE_RATE)
+                mixes = self._channel_of(frame) is None and frame.layout.nb_channels <= 2
+                self._resampler = av.AudioResampler(format="flt", layout="mono" if mixes else None, rate=SAMPLE_RATE)
                 self._input = properties
         if self._resampler is not None:
             for resampled in self._resampler.resample(frame):
-                samples = resampled.to_ndarray().reshape(-1, resampled.layout.nb_channels)
-                yield samples[:, self._channel_of(resampled) or 0].astype(np.float32)
+                samples = resampled.to_ndarray().astype(np.float32).reshape(-1, resampled.layout.nb_channels)
+                channel = self._channel_of(resampled)
+                mono = _mixed(samples) if channel is None else samples[:, channel]
+                yield np.where(np.abs(mono) < _LOUDEST, mono, np.float32(0))
 
     def _channel_of(self, frame: av.AudioFrame) -> int | None:
         """Where the channels become fewer midway, those that are left are mixed."""
@@ -288,11 +308,17 @@ class _Decoder:
         return self._channel if there else None
 
 
+def _mixed(samples: Samples) -> Samples:
+    """As loud as FFmpeg mixes two channels. Of more, it leaves some out, by what they may be for in a cinema, while
+    here each is somebody's microphone; and of some numbers it can make nothing."""
+    return cast("Samples", samples.sum(axis=1) / math.sqrt(samples.shape[1]))
+
+
 def _silence(seconds: float) -> Iterator[Samples]:
     """What fills a gap, if it is more than jitter."""
     import numpy as np
 
-    if seconds > _JITTER_SECONDS:
+    if seconds > JITTER_SECONDS:
         total = round(seconds * SAMPLE_RATE)
         for start in range(0, total, BLOCK_SAMPLES):
             yield np.zeros(min(BLOCK_SAMPLES, total - start), dtype=np.float32)

@@ -138,9 +138,10 @@ class _Neighbours:
                 yield other
 
     def cover(self, segment: Segment) -> bool:
-        """Whether other tracks speak for more than half of its time."""
-        overlaps = (min(other.end, segment.end) - max(other.start, segment.start) for other in self.of(segment))
-        return 2 * sum(max(0.0, overlap) for overlap in overlaps) > segment.end - segment.start
+        """Whether other tracks speak for more than half of its time, or beside what was given no time."""
+        others, lasts = list(self.of(segment)), segment.end - segment.start
+        overlaps = (min(other.end, segment.end) - max(other.start, segment.start) for other in others)
+        return 2 * sum(max(0.0, overlap) for overlap in overlaps) > lasts if lasts else bool(others)
 
 
 def _alike(text: str, others: Iterable[Segment]) -> float:

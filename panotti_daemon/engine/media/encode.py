@@ -12,7 +12,7 @@ from typing import BinaryIO
 import av
 import av.error
 
-from panotti_daemon.engine.media.audio import opened
+from panotti_daemon.engine.media.audio import JITTER_SECONDS, opened
 from panotti_daemon.engine.messages import Codec
 from panotti_daemon.errors import MediaError, SourceUnavailable
 
@@ -126,9 +126,15 @@ def _read(file: BinaryIO) -> _Sound:
 def _frames(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.AudioFrame]:
     """Without times: samples are counted here. FFmpeg would otherwise leave out what is damaged, and say nothing."""
     stream.codec_context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+    origin, seconds = None, 0.0
     for frame in container.decode(stream):
         if frame.is_corrupt:
             raise MediaError("it is damaged")
+        if frame.time is not None:
+            origin = frame.time if origin is None else origin
+            if abs(frame.time - origin - seconds) > JITTER_SECONDS:
+                raise MediaError("there are gaps in it, without which a transcript's times would be wrong")
+        seconds += frame.samples / frame.sample_rate
         frame.pts = None
         yield frame
 

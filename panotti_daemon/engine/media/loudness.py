@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from panotti_daemon.engine.media.audio import SAMPLE_RATE, Samples
 
@@ -18,6 +19,8 @@ AS_HEARD = 0.6
 
 _SMOOTHING = np.full(5, 1 / 5)
 """Half a second: an echo is late."""
+_LATEST_STEPS = 3
+"""That an echo comes behind what it echoes, as far as smoothing does not cover it."""
 _LOUDEST = 99
 """Percentile: what is louder are clicks."""
 _SPEECH_DB = 20.0
@@ -28,7 +31,8 @@ _LEAST_STEPS = 8
 
 
 class Loudness:
-    """How loud a track is, every tenth of a second: 144 kB for an hour."""
+    """How loud a track is, every tenth of a second: 144 kB for an hour. What a sound card adds to every sample does not
+    count."""
 
     def __init__(self) -> None:
         self._powers: list[Samples] = []
@@ -39,7 +43,7 @@ class Loudness:
     def add(self, block: Samples) -> None:
         """The next block of the track. All but the last are whole numbers of tenths of a second."""
         steps = np.pad(block, (0, -len(block) % STEP)).reshape(-1, STEP)
-        self._powers.append(np.mean(steps**2, axis=1, dtype=np.float32))
+        self._powers.append(np.var(steps, axis=1, dtype=np.float32))
 
     def levels(self, first: int, last: int) -> Samples:
         """In dB, 0 at most, of every step from `first` up to `last`, smoothed. Behind the end there is silence."""
@@ -72,13 +76,13 @@ def voices(here: Samples, there: Samples) -> Voices | None:
     """Of the levels of two tracks at the same steps; none where only one side speaks.
 
     The difference of the levels has two heaps, one for each side, however loudly the tracks were recorded and however
-    much each microphone hears of the other side.
+    much each microphone hears of the other side. An echo that has not come yet, or goes on, must not make a third one.
     """
     speech = np.zeros(len(here), dtype=np.bool_)
     for levels in (here, there):
         speech |= levels >= np.percentile(levels, _LOUDEST) - _SPEECH_DB
+    differences = (_loudest_around(here) - _loudest_around(there))[speech]
     here, there = here[speech], there[speech]
-    differences = here - there
     low, high = differences.min(), differences.max()
     for _ in range(_ROUNDS):
         own = differences > (low + high) / 2
@@ -90,3 +94,8 @@ def voices(here: Samples, there: Samples) -> Voices | None:
     if min(mine - heard_here, yours - heard_there) < QUIETER_DB:
         return None
     return Voices(float(mine), float(yours), bleed=float(mine - heard_here))
+
+
+def _loudest_around(levels: Samples) -> Samples:
+    around = sliding_window_view(np.pad(levels, _LATEST_STEPS, mode="edge"), 2 * _LATEST_STEPS + 1)
+    return np.asarray(around.max(axis=1))

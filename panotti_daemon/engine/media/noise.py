@@ -70,7 +70,7 @@ def _floor(block: Samples, rate: int) -> float:
     import numpy as np
 
     moments = np.pad(block, (0, -len(block) % round(_MOMENT_SECONDS * rate))).reshape(-1, round(_MOMENT_SECONDS * rate))
-    levels = 10 * np.log10(np.mean(moments**2, axis=1) + 1e-12)
+    levels = 10 * np.log10(np.var(moments, axis=1) + 1e-12)
     return float(np.clip(np.percentile(levels, _PAUSES_PERCENT), *_FLOOR_DB))
 
 

@@ -7,6 +7,7 @@ The finder and the packer are pure: they see probabilities and positions, never 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -60,9 +61,8 @@ class Window:
     def end(self) -> int:
         return self.stretches[-1].end
 
-    def on_track(self, start: int, end: int) -> Stretch | None:
-        """Where on the track's clock a word was spoken that seems to last from `start` up to `end` of this window; None
-        where nothing is spoken there."""
+    def on_track(self, start: int, end: int) -> Stretch:
+        """Where on the track's clock a word was spoken that seems to last from `start` up to `end` of this window."""
         return place_word(self.stretches, start, end)
 
 
@@ -73,6 +73,7 @@ def place(stretches: tuple[Stretch, ...], start: int, end: int) -> Stretch:
     for minutes helps nobody.
     """
     groups: list[list[Stretch]] = []
+    end = max(end, start + 1)
     offset = 0
     for stretch in stretches:
         first, last = max(start, offset), min(end, offset + len(stretch))
@@ -89,19 +90,22 @@ def place(stretches: tuple[Stretch, ...], start: int, end: int) -> Stretch:
     return Stretch(longest[0].start, longest[-1].end)
 
 
-def place_word(stretches: tuple[Stretch, ...], start: int, end: int) -> Stretch | None:
+def place_word(stretches: tuple[Stretch, ...], start: int, end: int) -> Stretch:
     """Maps the place of a word in joined stretches back to the track's clock.
 
-    The model gives silence to the words around it: a word is where most of it meets speech, within one stretch.
+    The model gives silence to the words around it: a word is where most of it meets speech, within one stretch. One
+    that meets none is at the edge of the nearest.
     """
-    best = None
-    offset = most = 0
+    best, most = stretches[0], -math.inf
+    offset = 0
     for stretch in stretches:
-        first = max(start, offset + max(stretch.silent_before - ONSET, 0))
-        last = min(end, offset + len(stretch) - max(stretch.silent_behind - ONSET, 0))
-        if last - first > most:
-            most = last - first
-            best = Stretch(stretch.start + first - offset, stretch.start + last - offset)
+        first = offset + max(stretch.silent_before - ONSET, 0)
+        last = offset + len(stretch) - max(stretch.silent_behind - ONSET, 0)
+        overlap = min(end, last) - max(start, first)
+        if overlap > most:
+            most = overlap
+            shift = stretch.start - offset
+            best = Stretch(min(max(start, first), last) + shift, max(min(end, last), first) + shift)
         offset += len(stretch)
     return best
 
@@ -266,7 +270,8 @@ def windows(
 
 
 class _Filling:
-    """Packs stretches together with their samples."""
+    """Packs stretches together with their samples. Recorders that write floats may go far beyond 1, which is more than
+    Whisper, or a file for a server, can take."""
 
     def __init__(self) -> None:
         self._packer = WindowPacker()
@@ -281,5 +286,6 @@ class _Filling:
 
     def _window(self, stretches: tuple[Stretch, ...]) -> Iterator[Window]:
         if stretches:
-            yield Window(stretches, np.concatenate(self._parts))
+            samples = np.concatenate(self._parts)
+            yield Window(stretches, samples / max(1.0, float(np.abs(samples).max())))
             self._parts.clear()

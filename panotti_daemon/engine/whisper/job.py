@@ -219,11 +219,10 @@ def _segments(window: Window, piece: Piece, language: str) -> Iterator[Segment]:
 
 
 def _on_track(window: Window, words: Sequence[Word]) -> Iterator[Word]:
-    """The words of a window with the recording's seconds, each behind the one before. One that was given no time, or
-    one at which nothing is spoken, belongs to the word before it."""
-    places = [window.on_track(round(word.start * SAMPLE_RATE), round(word.end * SAMPLE_RATE)) for word in words]
-    earliest = round(next((place.start for place in places if place), window.end) / SAMPLE_RATE, 3)
-    for word, place in zip(words, places, strict=True):
-        start = max(round(place.start / SAMPLE_RATE, 3), earliest) if place else earliest
-        earliest = max(round(place.end / SAMPLE_RATE, 3), start) if place else earliest
+    """The words of a window with the recording's seconds, each behind the one before."""
+    earliest = 0.0
+    for word in words:
+        place = window.on_track(round(word.start * SAMPLE_RATE), round(word.end * SAMPLE_RATE))
+        start = max(round(place.start / SAMPLE_RATE, 3), earliest)
+        earliest = max(round(place.end / SAMPLE_RATE, 3), start)
         yield word.model_copy(update={"start": start, "end": earliest, "probability": round(word.probability, 3)})

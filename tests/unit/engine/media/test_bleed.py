@@ -55,6 +55,13 @@ def test_what_is_too_quiet_to_be_understood_is_bleed_whatever_words_it_seems_to_
     assert bleeding([*CALL, garbage], {2: -20, 8: -45, 20: -22}, {8: -20, 14: -21}) == [(MIC, garbage.text)]
 
 
+def test_a_word_without_a_length_is_bleed_where_it_is_too_quiet_to_be_understood() -> None:
+    word = said(MIC, 8.2, "Lane?").model_copy(update={"end": 8.2})
+    assert bleeding([*CALL, word], {2: -20, 8: -45, 20: -22}, {8: -20, 14: -21}) == [(MIC, word.text)]
+    alone = said(MIC, 28, "Lane?").model_copy(update={"end": 28.0})
+    assert bleeding([*CALL, alone], {2: -20, 8: -45, 20: -22, 28: -45}, {8: -20, 14: -21}) == []
+
+
 def test_quiet_words_while_nobody_else_speaks_are_no_bleed() -> None:
     aside = said(MIC, 28, "Could you pass me a pencil?")
     assert bleeding([*CALL, aside], {2: -20, 20: -22, 28: -50}, {8: -20, 14: -21}) == []

@@ -9,6 +9,7 @@ import pytest
 
 from panotti_daemon.engine.media import encode as module
 from panotti_daemon.engine.media.encode import encode
+from panotti_daemon.engine.messages import Codec
 from panotti_daemon.errors import MediaError, SourceUnavailable
 from tests.speech import SAMPLE, ffmpeg
 
@@ -87,6 +88,15 @@ def test_an_opus_that_is_too_short_is_found_out(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(MediaError, match="lasts"):
         encode(source, tmp_path / "target.opus", "opus")
     assert not (tmp_path / "target.opus").exists()
+
+
+@pytest.mark.parametrize(("name", "codec"), [("source.mka", "flac"), ("source.webm", "opus")])
+def test_gaps_that_the_transcript_counts_are_not_closed(name: str, codec: Codec, tmp_path: Path) -> None:
+    paused = ("-af", "asetpts=PTS+gte(T\\,9)*5/TB", "-c:a", "pcm_s16le" if codec == "flac" else "libopus")
+    source = made(tmp_path / name, *paused)
+    with pytest.raises(MediaError, match="gaps"):
+        encode(source, tmp_path / f"target.{codec}", codec)
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_damage_is_no_reason_to_guess(tmp_path: Path) -> None:

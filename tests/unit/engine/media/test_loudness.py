@@ -34,6 +34,11 @@ def test_behind_the_end_of_a_track_there_is_silence() -> None:
     assert levels[22:] == pytest.approx(-100)
 
 
+def test_what_a_sound_card_adds_to_every_sample_is_not_heard() -> None:
+    plain, shifted = loudness({8: -40}), loudness({8: -40}, offset=0.1)
+    assert shifted.levels(0, STEPS) == pytest.approx(plain.levels(0, STEPS), abs=0.1)
+
+
 def test_levels_are_the_same_whatever_is_asked_for_with_them() -> None:
     track = loudness({8: -20, 30: -10})
     whole = track.levels(0, STEPS)
@@ -58,6 +63,16 @@ def test_voices_are_told_however_loudly_the_tracks_were_recorded_and_whatever_th
     assert (found.mine, found.yours, found.bleed) == pytest.approx((mine, yours, -bleed[0]), abs=1)
 
 
+@pytest.mark.parametrize(("echo", "bleed"), [(-35, 15), (-30, 10), (-23, None)])
+def test_moments_in_which_an_echo_has_not_come_yet_are_no_voice(echo: float, bleed: float | None) -> None:
+    """There is digital silence where nobody plays anything, and so nothing is further apart."""
+    own, other = range(1, 39, 6), range(4, 39, 6)
+    here = loudness(turns(own, -20) | turns(other, -60), floor=-65, seconds=2)
+    there = loudness(turns(other, -20) | turns((start + 0.3 for start in own), echo), floor=-200, seconds=2)
+    found = told(there, here)
+    assert (found and found.bleed) == (bleed and pytest.approx(bleed, abs=1))
+
+
 def test_a_side_that_says_little_has_a_voice() -> None:
     long = [turn + more for turn in OTHER_TURNS for more in (0, 3)]
     found = told(loudness(turns(long, -35) | {36: -20}), loudness(turns(long, -20)))
@@ -76,7 +91,7 @@ def test_silence_has_no_voices() -> None:
 
 def test_a_click_is_no_voice() -> None:
     here, there = loudness(turns(OTHER_TURNS, -35)), loudness(turns(OTHER_TURNS, -20))
-    here.add(np.full(STEP, 0.5, dtype=np.float32))
+    here.add(np.resize(np.array([-0.5, 0.5], dtype=np.float32), STEP))
     assert voices(here.levels(0, STEPS + 10), there.levels(0, STEPS + 10)) is None
 
 

@@ -65,6 +65,13 @@ def test_speech_without_noise_is_left_alone(speech: Samples) -> None:
     assert level(filtered(speech, BLOCK_SAMPLES)) == pytest.approx(level(speech), abs=0.5)
 
 
+def test_what_a_sound_card_adds_to_every_sample_is_not_taken_for_noise(speech: Samples) -> None:
+    quiet = 0.03 * speech
+    assert level(filtered(quiet + np.float32(0.1), BLOCK_SAMPLES)[SAMPLE_RATE:]) == pytest.approx(
+        level(quiet[SAMPLE_RATE:]), abs=0.7
+    )
+
+
 def test_the_recording_passes_through_block_by_block(speech: Samples) -> None:
     taken = count()
 

@@ -228,6 +228,59 @@ def test_of_many_streams_each_is_found_by_its_number_and_all_have_one_clock(beep
         heard(path, stream=6)
 
 
+@pytest.mark.parametrize("channels", [3, 6, 8, 9, 16, 32])
+def test_of_channels_that_no_layout_names_each_is_in_the_mix(channels: int, tmp_path: Path) -> None:
+    beeps = tuple(1.0 + number for number in range(channels))
+    path = write_beeps_in_turn(tmp_path / "interface.wav", beeps)
+    assert heard(path) == (at(*beeps), [])
+
+
+def write_beeps_in_turn(path: Path, starts: tuple[float, ...]) -> Path:
+    """One on each channel, as recorders with many inputs write them."""
+    times = np.arange(round((len(starts) + 1) * 8000)) / 8000
+    tone = 0.5 * np.sin(2 * np.pi * 800 * times)
+    samples = np.stack([tone * ((times >= start) & (times < start + 0.33)) for start in starts], axis=1)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((len(starts), 2, 8000, 0, "NONE", ""))
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return path
+
+
+def test_what_is_no_number_or_too_large_for_a_sound_is_silence(beeps: Path, tmp_path: Path) -> None:
+    path = tmp_path / "float.wav"
+    ffmpeg("-i", beeps, "-ar", "16000", "-c:a", "pcm_f32le", path)
+    content = bytearray(path.read_bytes())
+    samples = content.index(b"data") + 8
+    for second, value in ((3, np.nan), (4, np.inf), (6, -np.inf), (7, 3e38), (8, -1e20)):
+        struct.pack_into("<f", content, samples + 4 * second * 16_000, value)
+    path.write_bytes(content)
+    assert heard(path) == (at(*BEEPS), [])
+    assert np.abs(np.concatenate(list(decode(path, print)))).max() < 1
+
+
+def test_an_audio_stream_that_ffmpeg_has_no_decoder_for_leaves_the_others_alone(beeps: Path, tmp_path: Path) -> None:
+    path = write_with_unknown_codec(tmp_path / "phone.mkv", "-i", beeps, "-i", beeps, "-map", "0", "-map", "1")
+    assert (probe(path).kind, probe(path).channels) == (ProbeKind.MEDIA, (0, 1))
+    assert heard(path) == heard(path, stream=1) == (at(*BEEPS), [])
+    with pytest.raises(MediaError, match="cannot decode audio stream 1"):
+        heard(path, stream=0)
+
+
+def test_a_file_without_a_stream_that_ffmpeg_has_a_decoder_for_says_so(beeps: Path, tmp_path: Path) -> None:
+    path = write_with_unknown_codec(tmp_path / "unknown.mkv", "-i", beeps)
+    assert probe(path).kind is ProbeKind.NOT_MEDIA
+    assert probe(path).message == "its audio is in a codec that FFmpeg does not know"
+    with pytest.raises(MediaError, match="codec that FFmpeg does not know"):
+        heard(path)
+
+
+def write_with_unknown_codec(path: Path, *options: str | Path) -> Path:
+    """Of its first audio stream."""
+    ffmpeg(*options, "-c:a:0", "libvorbis", path)
+    path.write_bytes(path.read_bytes().replace(b"A_VORBIS", b"A_OTHER1", 1))
+    return path
+
+
 def test_damage_in_the_middle_moves_nothing_behind_it(beeps: Path, tmp_path: Path) -> None:
     path = tmp_path / "damaged.ts"
     ffmpeg("-i", beeps, "-c:a", "aac", path)

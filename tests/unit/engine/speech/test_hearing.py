@@ -67,7 +67,7 @@ def test_what_a_track_hears_of_another_has_windows_of_its_own(tmp_path: Path) ->
     mine, system, microphone = (tmp_path / name for name in ("mine.wav", "system.wav", "microphone.wav"))
     librivox_clip(mine)
     ffmpeg("-i", SAMPLE, "-af", "adelay=28s:all=1", system)
-    heard = "[1]volume=-15dB,adelay=100[heard];[0][heard]amix=duration=longest:normalize=0"
+    heard = "[1]volume=-18dB,adelay=100[heard];[0][heard]amix=duration=longest:normalize=0"
     ffmpeg("-i", mine, "-i", system, "-filter_complex", heard, "-ar", "16000", microphone)
     tracks = [Track(path=microphone, label="microphone"), Track(path=system, label="system")]
     heard_on = hearing(*tracks)
