@@ -23,6 +23,10 @@ class Hub:
         """What arrives in place of a file that was published."""
         self.sizes: dict[str, int] = {}
         """What is said of a file's size in place of the truth."""
+        self.refuses: list[int] = []
+        """The status of each next answer to a question for a file."""
+        self.is_another_page = False
+        """Whatever is asked is answered with it, as by the network of a hotel."""
         self.cut_after: list[int] = []
         """For each next answer with a file: after how many bytes its connection breaks."""
         self.slow = False
@@ -49,7 +53,9 @@ def running(hub: Hub) -> Iterator[Hub]:
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             name = path.rpartition("/")[2]
-            if path == f"/api/models/{REPOSITORY}":
+            if hub.is_another_page:
+                self._send(b"<html>Welcome! Please log in.</html>")
+            elif path == f"/api/models/{REPOSITORY}":
                 self._send(json.dumps(hub.about()).encode())
             elif path.startswith(f"/{REPOSITORY}/resolve/") and name in hub.files:
                 self._send_file(name)
@@ -63,6 +69,9 @@ def running(hub: Hub) -> Iterator[Hub]:
             content = hub.sent.get(name, hub.files[name])
             wanted = self.headers["Range"]
             hub.asked.append((name, wanted))
+            if hub.refuses:
+                self._send(b"", hub.refuses.pop(0))
+                return
             start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
             limit = hub.cut_after.pop(0) if hub.cut_after else None
             self._send(content[start:], 206 if wanted else 200, limit, slowly=hub.slow and name == "model.bin")

@@ -141,6 +141,11 @@ class _Handler(BaseHTTPRequestHandler):
         key = self.headers.get("Authorization", "").removeprefix("Bearer ")
         self._send({"error": {"message": f"Incorrect API key provided: {key}"}}, 401)
 
+    def _echo(self, *_: object) -> None:
+        self.send_response(403, f"No {self.headers.get('Authorization')}, {'no ' * 1000}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def _refuse(self, *_: object) -> None:
         self._send(SAYS, 400)
 

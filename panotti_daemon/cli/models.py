@@ -106,7 +106,7 @@ def verify(
     models = Paths.from_environment().models
     found = []
     for model in _here(name, models):
-        size = sum(file.stat().st_size for file in model.path.iterdir())
+        size = sum(file.stat().st_size for file in model.path.iterdir() if file.is_file())
         with _progress_bar(f"Verifying {model.name}") as report:
             result = verify_folder(model.path, _counting(report, size))
         if result.verdict is Verdict.DAMAGED:

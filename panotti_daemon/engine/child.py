@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 import structlog
+from pydantic import ValidationError
 
 from panotti_daemon.engine.machine.placement import OUT_OF_MEMORY
 from panotti_daemon.engine.messages import (
@@ -121,7 +122,7 @@ class Child:
                 except asyncio.CancelledError:
                     if isinstance(request, TranscribeRequest):
                         process.send(StopRequest(id=self._last_id))
-                        with contextlib.suppress(TimeoutError, Died):
+                        with contextlib.suppress(TimeoutError, EngineError):
                             async with asyncio.timeout(STOP_SECONDS):
                                 message = await _answer(process, on_message, None)
                     raise
@@ -143,19 +144,24 @@ class Child:
         self._closed = True
         self._stop_idle_timer()
         self._kill()
-        await self._all_ended()
+        async with self._lock:  # until who is starting a process just now has seen that none is wanted
+            await self._all_ended()
 
     async def _running_process(self) -> Process:
-        if self._closed:
-            raise EngineError("Panotti is stopping")
+        self._refuse_if_closed()
         if self._process is None or not self._process.alive:
             self._kill()
             await self._all_ended()
             self._process = await Process.start(self._python, self._resources)
+            self._refuse_if_closed()
             await self._process.ready()
             if self._pace is not Pace.FULL:
                 self._process.send(PaceRequest(pace=self._pace))
         return self._process
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise EngineError("Panotti is stopping")
 
     def _kill(self) -> None:
         process, self._process = self._process, None
@@ -239,7 +245,7 @@ class Process:
     async def ready(self) -> None:
         try:
             await self.receive(_START_SECONDS)
-        except (Died, TimeoutError) as error:
+        except (EngineError, TimeoutError) as error:
             raise EngineCrashed("The engine cannot be started; `panotti doctor` may know why") from error
 
     def send(self, line: Line) -> None:
@@ -248,11 +254,16 @@ class Process:
     async def receive(self, silence: float | None) -> Message:
         async with asyncio.timeout(silence):
             line = await self._lines.get()
-        if line.endswith(b"\n"):
+        if not line.endswith(b"\n"):
+            await self.ended()
+            log.debug("engine.died", pid=self.pid, stderr=self._last_words.decode(errors="replace"))
+            raise Died(_cause_of_death(self._process.returncode or 0))
+        try:
             return parse_message(line)
-        await self.ended()
-        log.debug("engine.died", pid=self.pid, stderr=self._last_words.decode(errors="replace"))
-        raise Died(_cause_of_death(self._process.returncode or 0))
+        except ValidationError as error:
+            raise EngineError(
+                "The engine answers what this daemon does not understand: if Panotti was updated, restart it"
+            ) from error
 
     def kill(self) -> None:
         if self.alive:
@@ -268,7 +279,11 @@ class Process:
     async def _read_lines(self, stdout: asyncio.StreamReader) -> None:
         line = b"\n"
         while line.endswith(b"\n"):
-            line = await stdout.readline()
+            try:
+                line = await stdout.readline()
+            except ValueError:  # beyond the limit
+                line = b""
+                self.kill()
             self._lines.put_nowait(line)
 
     async def _read_last_words(self, stderr: asyncio.StreamReader) -> None:

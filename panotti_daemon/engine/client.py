@@ -45,6 +45,8 @@ State = Literal["off", "idle", "working"]
 PROBE_IDLE_SECONDS = 30.0
 PROBE_SILENCE_SECONDS = 30.0
 """A file that FFmpeg has looked at for so long without an answer has hung it."""
+PREPARE_SILENCE_SECONDS = 120.0
+"""Libraries that load for so long will not do so this time, and what waits for their process may as well start anew."""
 STRIKES = 2
 """A file is to blame when the process dies on it this many times in a row."""
 
@@ -202,5 +204,5 @@ class Engine:
 
 
 async def _prepared(child: Child, request: Job) -> None:
-    with contextlib.suppress(EngineError):  # whoever needs it next is told
-        await child.ask(request, lambda _: None)
+    with contextlib.suppress(EngineError, TimeoutError):  # whoever needs it next is told
+        await child.ask(request, lambda _: None, silence=PREPARE_SILENCE_SECONDS)

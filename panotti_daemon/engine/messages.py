@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, TypeAdapter
 
 from panotti_daemon.models.transcript.models import Checkpoint, RequestedSettings, Transcription
 from panotti_daemon.settings.servers import RemoteSettings
@@ -27,6 +27,9 @@ def _path_to_wire(path: Path) -> str:
 
 WirePath = Annotated[Path, PlainValidator(_path_from_wire), PlainSerializer(_path_to_wire, return_type=str)]
 """A path as its quoted bytes: file names need not be Unicode, and JSON must be."""
+
+Shown = Annotated[str, AfterValidator(lambda text: text.encode(errors="replace").decode())]
+"""Words for the user, and in them perhaps the name of a file."""
 
 Workers = int | Literal["auto"]
 Codec = Literal["flac", "opus"]
@@ -142,7 +145,7 @@ class Probe(BaseModel):
 
     path: WirePath
     kind: ProbeKind
-    message: str = ""
+    message: Shown = ""
     duration: float | None = None
     """Seconds, where the container says or FFmpeg can estimate it."""
     format: str | None = None
@@ -208,7 +211,7 @@ class Done(Line):
 class Failed(Line):
     kind: Literal["error"] = "error"
     error: ErrorKind
-    message: str
+    message: Shown
 
 
 Message = Ready | Probed | Progressed | Checkpointed | Done | Failed

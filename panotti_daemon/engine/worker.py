@@ -79,8 +79,8 @@ class Worker:
                 for gate in list(self._gates.values()):
                     gate.keep(request.pace)
             case StopRequest():
-                if request.id in self._gates:
-                    self._gates[request.id].end()
+                if to_end := self._gates.get(request.id):
+                    to_end.end()
             case TranscribeRequest():
                 self._gates[request.id] = Gate(self._pace)
                 self._requests.put(request)
@@ -190,6 +190,15 @@ def _downloading(model: str, fraction: float | None) -> Progress:
     return Progress(stage=Stage.DOWNLOADING, model=model, fraction=fraction)
 
 
+def _work(worker: Worker) -> None:
+    """Without this thread, nobody would be answered any more."""
+    try:
+        worker.work()
+    except BaseException as error:  # a panic of a library in Rust is no Exception
+        traceback.print_tb(error.__traceback__)
+        os._exit(1)
+
+
 def _private_stdout() -> BinaryIO:
     """The real stdout. Descriptor 1 becomes stderr, so that a library's print cannot end up among the messages."""
     private = os.dup(1)
@@ -197,9 +206,16 @@ def _private_stdout() -> BinaryIO:
     return os.fdopen(private, "wb")
 
 
+def _leave_to_the_daemon() -> None:
+    """Ctrl-C and the end of a terminal reach the whole group: what they mean is not for this process to say."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def main() -> None:
     os.environ.update(_QUIET | _ONE_THREAD)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon decides what it means
+    _leave_to_the_daemon()
     resources = Resources.model_validate_json(sys.argv[-1]) if len(sys.argv) > 1 else DEFAULT
     take_place(resources)
     out = _private_stdout()
@@ -211,7 +227,7 @@ def main() -> None:
             out.flush()
 
     worker = Worker(send, resources)
-    threading.Thread(target=worker.work, daemon=True).start()
+    threading.Thread(target=_work, args=(worker,), daemon=True).start()
     try:
         send(Ready())
         for line in sys.stdin.buffer:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, files
@@ -83,8 +83,9 @@ def changed_files_are_whole(folder: Path) -> Verification:
         if reason := _flaw(file, known.digest):
             return Verification(Verdict.DAMAGED, f"{name} {reason}")
         changed = True
-    if changed and os.access(folder, os.W_OK):
-        write_record(folder, {name: known.digest for name, known in recorded.items()})
+    if changed:
+        with suppress(OSError):  # it is read again the next time
+            write_record(folder, {name: known.digest for name, known in recorded.items()})
     return Verification(Verdict.WHOLE)
 
 

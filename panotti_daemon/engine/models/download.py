@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from http import HTTPStatus
+from json import JSONDecodeError
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -53,7 +54,7 @@ def fetch(name: str, repository: str, target: Path, on_progress: OnDownload = la
             write_record(partial, {file.name: file.digest for file in files})
         for leftover in set(partial.iterdir()) - {partial / file.name for file in files} - {partial / RECORD}:
             leftover.unlink()
-        shutil.rmtree(target, ignore_errors=True)
+        _make_way(target)
         partial.rename(target)
     except Timeout:
         raise ModelUnavailable(f"The model {name!r} is being downloaded by another process") from None
@@ -84,7 +85,7 @@ class _Download:
         parts = {file: self._folder / f"{file.name}.{file.digest[:12]}.part" for file in files}
         self._total = sum(file.size for file in files)
         self._done = sum(map(_size, parts.values()))
-        self._refuse_full_disk()
+        self._refuse_full_disk(sum(file.size - self._arrived(file, part) for file, part in parts.items()))
         for file, part in parts.items():
             if not self._is_there(file):
                 self._complete(file, part)
@@ -93,16 +94,25 @@ class _Download:
     def _published(self) -> list[_File]:
         import huggingface_hub
 
-        about = huggingface_hub.model_info(self._repository, files_metadata=True, timeout=_ASK_SECONDS)
+        try:
+            about = huggingface_hub.model_info(self._repository, files_metadata=True, timeout=_ASK_SECONDS)
+        except (JSONDecodeError, UnicodeDecodeError, TypeError, KeyError) as error:
+            raise self._not_downloaded("what answers is not the Hugging Face hub") from error
         self._revision = about.sha or "main"
-        return [
+        files = [
             _File(found.rfilename, found.size or 0, found.lfs.sha256 if found.lfs else found.blob_id or "")
             for found in about.siblings or []
             if any(fnmatch(found.rfilename, wanted) for wanted in _WANTED)
         ]
+        if not any(file.name == "model.bin" for file in files):
+            raise ModelUnavailable(f"The repository {self._repository!r} holds no Whisper model for CTranslate2")
+        return files
 
-    def _refuse_full_disk(self) -> None:
-        needed, free = self._total - self._done, shutil.disk_usage(self._folder).free
+    def _arrived(self, file: _File, part: Path) -> int:
+        return _size(part) or _size(self._folder / file.name)
+
+    def _refuse_full_disk(self, needed: int) -> None:
+        free = shutil.disk_usage(self._folder).free
         if needed + _ROOM_LEFT > free:
             raise ModelUnavailable(
                 f"There is no room for the model {self._name!r} in {self._folder.parent}: it takes another "
@@ -122,6 +132,8 @@ class _Download:
         with self._network():
             while (there := _size(part)) < file.size:
                 self._receive_rest(file, part, there)
+                if _size(part) <= there:
+                    break
         if digest_of(part, file.digest) != file.digest:
             part.unlink()
             raise ModelUnavailable(f"{file.name} of the model {self._name!r} was damaged on its way: try again")
@@ -164,17 +176,34 @@ class _Download:
     @contextmanager
     def _network(self) -> Iterator[None]:
         """Its errors end here; those of the disk are not among them."""
-        from httpx2 import HTTPError
-        from huggingface_hub.errors import OfflineModeIsEnabled, RepositoryNotFoundError
+        from httpx2 import HTTPError, HTTPStatusError
+        from huggingface_hub.errors import (
+            HfHubHTTPError,
+            HFValidationError,
+            OfflineModeIsEnabled,
+            RepositoryNotFoundError,
+        )
 
         try:
             yield
-        except RepositoryNotFoundError as error:
+        except (RepositoryNotFoundError, HFValidationError) as error:
             raise ModelUnavailable(f"The Hugging Face hub has no model {self._repository!r} to give") from error
+        except (HTTPStatusError, HfHubHTTPError) as error:
+            said = f"{error.response.status_code} {error.response.reason_phrase}".rstrip()
+            raise self._not_downloaded(f"the hub answers {said}") from error
         except (HTTPError, OfflineModeIsEnabled) as error:
-            raise ModelUnavailable(
-                f"The model {self._name!r} could not be downloaded: is there a network? ({type(error).__name__})"
-            ) from error
+            raise self._not_downloaded(f"is there a network? ({type(error).__name__})") from error
+
+    def _not_downloaded(self, why: str) -> ModelUnavailable:
+        return ModelUnavailable(f"The model {self._name!r} could not be downloaded: {why}")
+
+
+def _make_way(target: Path) -> None:
+    """What a link leads to is not ours."""
+    if target.is_symlink():
+        target.unlink()
+    else:
+        shutil.rmtree(target, ignore_errors=True)
 
 
 def _size(file: Path) -> int:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from panotti_daemon.engine.machine.hardware import machine
-from panotti_daemon.engine.models.store import ResolvedModel, is_complete, model_name, resolve
+from panotti_daemon.engine.models.store import ResolvedModel, complete_folders, model_name, resolve
 from panotti_daemon.errors import ModelUnavailable
 from panotti_daemon.settings import Settings
 
@@ -34,9 +34,6 @@ def note_use(model: ResolvedModel, models_dir: Path) -> None:
 
 def downloaded(models_dir: Path) -> list[DownloadedModel]:
     """By name. A link is not ours."""
-    if not models_dir.is_dir():
-        return []
-    folders = [path for path in sorted(models_dir.iterdir()) if not path.is_symlink() and is_complete(path)]
     return [
         DownloadedModel(
             name=model_name(folder),
@@ -44,7 +41,8 @@ def downloaded(models_dir: Path) -> list[DownloadedModel]:
             size=sum(file.lstat().st_size for file in folder.rglob("*")),
             last_used=datetime.fromtimestamp(folder.stat().st_mtime, UTC),
         )
-        for folder in folders
+        for folder in complete_folders(models_dir)
+        if not folder.is_symlink()
     ]
 
 

@@ -103,7 +103,7 @@ def _listed(models_dir: Path) -> Iterator[ListedModel]:
         used = found.path.stat().st_mtime if found.source is Source.PANOTTI else None
         yield ListedModel(
             name=name,
-            size=sum(file.stat().st_size for file in found.path.iterdir()),
+            size=sum(file.stat().st_size for file in found.path.iterdir() if file.is_file()),
             english_only=found.english_only,
             source=found.source,
             path=found.path,

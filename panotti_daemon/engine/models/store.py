@@ -78,7 +78,7 @@ def resolve(
         return _best_local(models_dir, language, translate, on or machine()) or _fetched(
             _TO_DOWNLOAD, models_dir, download, on_progress
         )
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))  # noqa: PTH111 pathlib raises for nobody's ~
     if path.is_absolute() or (len(path.parts) > 1 and path.is_dir()):
         return _at(path, models_dir)
     name = canonical(model)
@@ -129,14 +129,20 @@ def damaged_models(models_dir: Path) -> list[tuple[ResolvedModel, str]]:
 
 def names_best_first(models_dir: Path) -> list[str]:
     """All that are known, and those that somebody put into the folder of models."""
-    folders = sorted(models_dir.iterdir()) if models_dir.is_dir() else []
-    return [*KNOWN, *(model_name(path) for path in folders if is_complete(path) and model_name(path) not in KNOWN)]
+    names = map(model_name, complete_folders(models_dir))
+    return [*KNOWN, *(name for name in names if name not in KNOWN)]
 
 
 def can_be_downloaded(model: str) -> bool:
     """Whether a name is one that a repository is known for."""
     name = ALIASES.get(model, model)
     return name in KNOWN or ("/" in name and _NAME.fullmatch(name) is not None)
+
+
+def complete_folders(models_dir: Path) -> list[Path]:
+    """Of models in the folder of downloaded ones; a hidden one is still being downloaded."""
+    folders = sorted(models_dir.iterdir()) if models_dir.is_dir() else []
+    return [folder for folder in folders if not folder.name.startswith(".") and is_complete(folder)]
 
 
 def is_complete(folder: Path) -> bool:
@@ -152,7 +158,10 @@ def model_name(folder: Path) -> str:
 
 
 def _has_content(file: Path) -> bool:
-    return file.is_file() and file.stat().st_size > 0
+    try:
+        return file.is_file() and file.stat().st_size > 0
+    except OSError:  # it may not even be looked at
+        return False
 
 
 def _best_local(models_dir: Path, language: str, translate: bool, on: Machine) -> ResolvedModel | None:
@@ -244,9 +253,11 @@ def _cached(name: str, environment: Mapping[str, str] = os.environ) -> Iterator[
     hub = Path(environment.get("HF_HOME") or home) / "hub"
     cache = Path(environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE") or hub).expanduser()
     folder = cache / f"models--{_repository(name).replace('/', '--')}"
-    reference = folder / "refs" / "main"
-    if reference.is_file():
-        yield folder / "snapshots" / reference.read_text().strip()
+    try:
+        revision = (folder / "refs" / "main").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return
+    yield folder / "snapshots" / revision
 
 
 def _starter(name: str) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from panotti_daemon.models.transcript.models import Segment, Word
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
-_LAST_SPACE = re.compile(r"\s+\S*$")
+_LAST_SPACE = re.compile(r"(?<!\s)\s+\S*$")
 """Between two words: what comes behind it, such as a bracket, belongs to the second."""
 
 
@@ -71,9 +71,7 @@ class Answer(BaseModel):
     def on_clock(self, seconds: float) -> Iterator[Segment]:
         """The segments of a part that lasts so long, on the part's own clock, in order and within its bounds; without
         any, the text as one."""
-        said: Sequence[_SaidSegment] = self.segments or ()
-        if self.segments is None:
-            said = [_SaidSegment(start=0.0, end=seconds, text=self.text)]
+        said: Sequence[_SaidSegment] = self.segments or (_SaidSegment(start=0.0, end=seconds, text=self.text),)
         said = sorted(said, key=lambda one: (one.start, one.end))
         for one, words in zip(said, self._words_of(said), strict=True):
             if text := one.text.strip():

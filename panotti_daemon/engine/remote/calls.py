@@ -109,6 +109,8 @@ class Caller:
             raise ServerFailed(f"{server.name} cannot be reached ({why})") from None
         except httpx2.HTTPError as error:
             raise ServerFailed(f"{server.name} broke off ({self._shown(server, error)})") from None
+        except (httpx2.InvalidURL, UnicodeError):
+            raise ServerMisfit(f"{server.name} is an address that nobody can have") from None
 
     def _answer(self, server: Server, response: httpx2.Response) -> Answer:
         body = self._body(server, response)
@@ -121,7 +123,8 @@ class Caller:
             where = self._shown(server, response.headers.get("Location", "elsewhere"))
             raise ServerMisfit(f"{server.name} sends on to {where}, which is not asked: its url must be the right one")
         words = self._shown(server, _words(body))
-        said = f"{server.name} says {response.status_code} {response.reason_phrase}".rstrip()
+        reason = self._shown(server, response.reason_phrase)
+        said = f"{server.name} says {response.status_code} {reason}".rstrip()
         said += f": {words}" if words else ""
         if response.status_code in _SET_UP_WRONG:
             raise ServerMisfit(said)

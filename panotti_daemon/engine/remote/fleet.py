@@ -33,8 +33,8 @@ class ServerMisfit(Exception):
 class _Post:
     server: Server
     busy: int = 0
-    failures: int = 0
-    """In a row."""
+    rest: float = 0.0
+    """Seconds, after its last failure; longer after each in a row."""
     rests_until: float = 0.0
     problem: str = ""
     """What was wrong with it last."""
@@ -69,10 +69,10 @@ class Fleet:
             self._failed(post, str(error), error.retry_after)
             raise
         except ServerMisfit as error:
-            self._note(post, str(error), misfit=True)
+            self._does_not_fit(post, str(error))
             raise
         else:
-            self._note(post)
+            self._did_it(post)
         finally:
             with self._changed:
                 post.busy -= 1
@@ -100,13 +100,18 @@ class Fleet:
             now = self._now()
             post.problem = problem
             if post.rests_until <= now:
-                post.failures += 1
-            rest = min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2 ** (post.failures - 1))
-            post.rests_until = max(post.rests_until, now + rest, now + retry_after)
+                post.rest = min(LONGEST_REST_SECONDS, max(FIRST_REST_SECONDS, 2 * post.rest))
+            post.rests_until = max(post.rests_until, now + post.rest, now + retry_after)
 
-    def _note(self, post: _Post, problem: str = "", *, misfit: bool = False) -> None:
+    def _does_not_fit(self, post: _Post, problem: str) -> None:
         with self._changed:
-            post.problem, post.misfit, post.failures = problem, misfit, 0
+            post.problem, post.misfit, post.rest = problem, True, 0.0
+
+    def _did_it(self, post: _Post) -> None:
+        with self._changed:
+            post.misfit, post.rest = False, 0.0
+            if post.rests_until <= self._now():  # or it is still the reason for its rest
+                post.problem = ""
 
     def _problems(self) -> str:
         return "; ".join(dict.fromkeys(post.problem for post in self._posts if post.problem))

@@ -301,3 +301,111 @@ def test_closing_ends_what_was_started_for_an_expected_recording(tmp_path: Path)
             await until(lambda: bool(engine.pids))
 
     asyncio.run(main())
+
+
+def test_closing_ends_what_is_just_being_started(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_engine(tmp_path) as engine:
+            engine.expect()
+            await asyncio.sleep(0)
+            assert engine.state == "working"
+            assert engine.pids == []
+
+    asyncio.run(main())
+
+
+def test_a_damaged_file_whose_name_is_no_unicode_is_an_error_that_arrives(tmp_path: Path) -> None:
+    odd = tmp_path / "caf\udce9.wav"
+    try:
+        odd.write_text("nothing to hear")
+    except OSError:
+        pytest.skip("This file system takes Unicode names only")
+
+    async def scenario() -> None:
+        async with running_engine(tmp_path) as engine:
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(MediaError, match=r"caf\?\.wav cannot be decoded"):
+                    await transcribe(engine, odd)
+
+    asyncio.run(scenario())
+
+
+PANICS = """
+from panotti_daemon.engine import worker
+class Panic(BaseException):
+    pass
+def encode(*_):
+    raise Panic
+worker.Worker._encode = encode
+worker.main()
+"""
+SAYS_WHAT_NOBODY_UNDERSTANDS = """
+import sys
+print('{"kind": "ready", "id": 0}', flush=True)
+sys.stdin.readline()
+print('{"kind": "of another version", "id": 1}', flush=True)
+sys.stdin.read()
+"""
+NEVER_ENDS_A_LINE = """
+import sys
+print('{"kind": "ready", "id": 0}', flush=True)
+while True:
+    sys.stdout.write("x" * 65536)
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (PANICS, "ended with exit status 1"),
+        (SAYS_WHAT_NOBODY_UNDERSTANDS, "if Panotti was updated, restart it"),
+        (NEVER_ENDS_A_LINE, "was killed"),
+        ("import sys; print('Welcome', flush=True); sys.stdin.read()", "cannot be started"),
+    ],
+)
+def test_a_process_that_does_not_answer_as_it_should_is_given_up(
+    program: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("panotti_daemon.engine.child._LINE_LIMIT", 2**20)
+
+    async def scenario() -> None:
+        async with running_engine(tmp_path, python=a_python_that(tmp_path, program)) as engine:
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(EngineError, match=said):
+                    await engine.encode(SAMPLE, tmp_path / "sample.flac", "flac")
+            assert engine.state == "off"
+
+    asyncio.run(scenario())
+
+
+HANGS_THE_FIRST_TIME = """
+import time
+from pathlib import Path
+from panotti_daemon.engine import worker
+really = worker.Worker._open_shelf
+def open_shelf(self):
+    mark = Path(__file__).with_name("hung")
+    if not mark.exists():
+        mark.touch()
+        time.sleep(600)
+    return really(self)
+worker.Worker._open_shelf = open_shelf
+worker.main()
+"""
+
+
+@posix
+def test_what_hangs_before_a_recording_comes_does_not_hold_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("panotti_daemon.engine.client.PREPARE_SILENCE_SECONDS", 1.0)
+
+    async def scenario() -> None:
+        async with running_engine(tmp_path, python=a_python_that(tmp_path, HANGS_THE_FIRST_TIME)) as engine:
+            engine.expect()
+            await until((tmp_path / "hung").exists)
+            async with asyncio.timeout(PATIENCE):
+                assert (await transcribe(engine, SAMPLE)).segments
+
+    asyncio.run(scenario())

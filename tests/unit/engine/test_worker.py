@@ -110,10 +110,12 @@ def test_the_libraries_bring_no_thread_that_would_take_a_processor_from_the_deco
         assert psutil.Process(child.process.pid).num_threads() == 2
 
 
-def test_it_has_a_low_priority_and_leaves_ctrl_c_to_the_daemon() -> None:
+def test_it_has_a_low_priority_and_leaves_to_the_daemon_what_ctrl_c_and_the_end_of_a_terminal_mean() -> None:
     with worker() as child:
         assert psutil.Process(child.process.pid).nice() >= 10
         child.process.send_signal(signal.SIGINT)
+        if sys.platform != "win32":
+            child.process.send_signal(signal.SIGHUP)
         child.send(ProbeRequest(id=1, paths=(SAMPLE,)))
         assert isinstance(child.receive(), Probed)
 

@@ -70,6 +70,13 @@ def test_a_copy_is_read_once(tmp_path: Path) -> None:
     assert (folder / "checksums.json").stat().st_mtime_ns == noted
 
 
+def test_a_whole_model_is_whole_where_that_cannot_be_noted(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "base")
+    os.utime(folder / "model.bin", (1, 1))
+    (folder / ".checksums.json.tmp").mkdir()  # in its way, as a full disk would be
+    assert changed_files_are_whole(folder).verdict is Verdict.WHOLE
+
+
 def test_the_cache_of_other_tools_is_known_by_the_names_of_its_blobs(tmp_path: Path) -> None:
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "abc"
     blobs.mkdir()

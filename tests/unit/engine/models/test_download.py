@@ -16,7 +16,7 @@ import pytest
 from panotti_daemon.engine.models.checksums import Verdict, verify
 from panotti_daemon.engine.models.store import is_complete
 from tests.daemon import wait_until
-from tests.hub import FILES, WEIGHTS, Hub, running
+from tests.hub import FILES, WEIGHTS, Hub, model_folder, running
 
 HALF = len(WEIGHTS) // 2
 
@@ -45,7 +45,12 @@ def begin(models: Path, endpoint: str, name: str = "base", **environment: str) -
 
 def pull(models: Path, endpoint: str, name: str = "base", **environment: str) -> tuple[int, str]:
     process = begin(models, endpoint, name, **environment)
-    out, complaint = process.communicate(timeout=60)
+    try:
+        out, complaint = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     return process.returncode, out + complaint
 
 
@@ -119,6 +124,57 @@ def test_a_damaged_model_is_replaced_and_one_that_cannot_be_fetched_stays(hub: H
     assert verify(models / "base").verdict is Verdict.WHOLE
 
 
+@pytest.mark.parametrize("sent", [b"", b"<html>", WEIGHTS + b"and more"])
+def test_what_comes_with_another_length_is_not_waited_for(sent: bytes, hub: Hub, models: Path) -> None:
+    hub.sent["model.bin"] = sent
+    status, said = pull(models, hub.url)
+    assert status == 1
+    assert "model.bin of the model 'base' was damaged on its way" in said
+    assert partial_size(models) == 0
+
+
+def test_a_hub_that_has_no_time_is_told_from_a_network_that_is_not_there(hub: Hub, models: Path) -> None:
+    hub.refuses = [503]
+    assert "could not be downloaded: the hub answers 503 Service Unavailable" in pull(models, hub.url)[1]
+
+
+def test_a_page_in_place_of_the_hub_is_told_as_such(hub: Hub, models: Path) -> None:
+    hub.is_another_page = True
+    status, said = pull(models, hub.url)
+    assert status == 1
+    assert "could not be downloaded: what answers is not the Hugging Face hub" in said
+
+
+def test_a_repository_without_a_model_for_this_engine_is_refused_before_anything_is_fetched(
+    hub: Hub, models: Path
+) -> None:
+    hub.files = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": WEIGHTS}
+    status, said = pull(models, hub.url)
+    assert status == 1
+    assert "holds no Whisper model for CTranslate2" in said
+    assert hub.asked == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no sparse files")
+def test_what_is_there_already_needs_no_room(hub: Hub, models: Path) -> None:
+    partial = models / ".base.download"
+    partial.mkdir(parents=True)
+    with (partial / "model.bin").open("wb") as sparse:
+        sparse.truncate(shutil.disk_usage(models).free)
+    hub.sizes["model.bin"] = (partial / "model.bin").stat().st_size
+    hub.refuses = [503]  # to config.json, before the weights are looked at
+    assert "the hub answers 503" in pull(models, hub.url)[1]
+
+
+def test_a_link_to_a_model_elsewhere_gives_way_and_what_it_leads_to_stays(hub: Hub, models: Path) -> None:
+    elsewhere = model_folder(models.parents[1] / "elsewhere")
+    models.mkdir(parents=True)
+    (models / "base").symlink_to(elsewhere)
+    assert pull(models, hub.url)[0] == 0
+    assert not (models / "base").is_symlink()
+    assert is_complete(elsewhere)
+
+
 def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(hub: Hub, models: Path) -> None:
     hub.sizes["model.bin"] = shutil.disk_usage(models.parents[1]).free
     status, said = pull(models, hub.url)
@@ -139,7 +195,8 @@ def test_only_one_process_downloads_a_model(hub: Hub, models: Path) -> None:
 
 def test_what_nobody_has_is_said_to_be_so(hub: Hub, models: Path) -> None:
     assert "There is no model named 'nonsense'" in pull(models, hub.url, "nonsense")[1]
-    assert "The Hugging Face hub has no model 'some/body' to give" in pull(models, hub.url, "some/body")[1]
+    for name in ("some/body", "no--such/name"):
+        assert f"The Hugging Face hub has no model {name!r} to give" in pull(models, hub.url, name)[1]
 
 
 @pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])

@@ -49,7 +49,7 @@ def test_without_a_folder_of_models_there_are_none(models: Path) -> None:
 def test_a_link_and_half_a_download_are_not_ours(models: Path, tmp_path: Path) -> None:
     models.mkdir()
     (models / "linked").symlink_to(model(tmp_path / "elsewhere", 200))
-    (models / ".base.download").mkdir()
+    model(models / ".base.download", 200)
     assert downloaded.downloaded(models) == []
 
 

@@ -50,6 +50,14 @@ def test_the_environment_overrules_a_choice_unless_it_says_the_same(
         use(paths, "small")
 
 
+def test_a_link_that_leads_nowhere_beside_a_model_is_no_reason_to_list_none(paths: Paths) -> None:
+    own = model_folder(paths.models / "tiny")
+    size = sum(file.stat().st_size for file in own.iterdir())
+    (own / "LICENSE").symlink_to(paths.models / "gone")
+    (listed,) = [model for model in inventory(paths).models if model.name == "tiny"]
+    assert listed.size == size
+
+
 def test_each_setting_and_language_of_the_folders_is_told_what_it_means(paths: Paths) -> None:
     model_folder(paths.models / "tiny")
     paths.config_file.write_text(

@@ -85,6 +85,23 @@ def test_half_a_model_is_none(name: str, tmp_path: Path) -> None:
     assert [found.name for found in local_models(tmp_path)] == [STARTER]
 
 
+def test_a_download_that_only_lacks_its_last_step_is_no_model_yet(tmp_path: Path) -> None:
+    model_folder(tmp_path / ".base.download")
+    assert [found.name for found in local_models(tmp_path)] == [STARTER]
+
+
+@pytest.mark.parametrize("reference", [b"\xff", b"n" * 300])
+def test_a_cache_that_cannot_be_read_holds_nothing(reference: bytes, tmp_path: Path, cache: Path) -> None:
+    make_cached(cache, "Systran/faster-whisper-base")
+    (cache / "models--Systran--faster-whisper-base" / "refs" / "main").write_bytes(reference)
+    assert [found.name for found in local_models(tmp_path)] == [STARTER]
+
+
+def test_a_cache_that_may_not_be_looked_at_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / ("n" * 300)))  # refused even to root
+    assert [found.name for found in local_models(tmp_path)] == [STARTER]
+
+
 def test_local_models_are_listed_best_first_with_those_of_other_names_last(tmp_path: Path) -> None:
     for name in ("my-own", "tiny", "medium"):
         model_folder(tmp_path / name)
@@ -93,7 +110,7 @@ def test_local_models_are_listed_best_first_with_those_of_other_names_last(tmp_p
     assert [found.name for found in local_models(tmp_path / "missing")] == [STARTER]
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "..", "../secret", "a/b/c", ""])
+@pytest.mark.parametrize("name", ["no-such-model", "..", "../secret", "a/b/c", "~nobody-here/model", ""])
 def test_a_name_that_nobody_knows_is_unavailable(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable):
         resolve(name, tmp_path)

@@ -40,7 +40,10 @@ def test_what_the_server_does_not_say_is_measured_or_left_open() -> None:
     assert found.compression_ratio > 2.4
 
 
-@pytest.mark.parametrize("answer", [{"text": " Good day. "}, {"text": "Good day.", "segments": None}])
+@pytest.mark.parametrize(
+    "answer",
+    [{"text": " Good day. "}, {"text": "Good day.", "segments": None}, {"text": "Good day.", "segments": []}],
+)
 def test_a_text_alone_is_one_segment(answer: dict[str, Any]) -> None:
     (found,) = heard(answer)
     assert (found.start, found.end, found.text) == (0.0, 10.0, "Good day.")
@@ -86,6 +89,12 @@ def test_words_may_stand_in_the_segments_and_have_probabilities_of_their_own() -
 def test_words_that_the_text_does_not_hold_stand_as_they_are() -> None:
     said = [segment(0, 2, "5 euros", words=[word(0, 1, "five"), word(1, 2, "euros")])]
     assert [w.text for w in heard({"text": "", "segments": said})[0].words] == [" five", " euros"]
+
+
+def test_a_long_gap_between_two_words_costs_no_more_than_to_read_it() -> None:
+    said = [segment(0, 2, f"a{' ' * 200_000}b c", words=[word(0, 1, "a"), word(1, 2, "c")])]
+    first, last = heard({"text": "", "segments": said})[0].words
+    assert (first.text.split(), last.text) == (["a", "b"], " c")
 
 
 @given(st.lists(st.text(alphabet="ab'(). \"", max_size=6), max_size=8))

@@ -160,6 +160,19 @@ def test_a_key_is_not_repeated_by_a_server_that_refuses_it(tmp_path: Path) -> No
     assert words(misfit)[1] == "says 401 Unauthorized: Incorrect API key provided: [left out]"
 
 
+def test_a_key_and_long_words_are_not_repeated_from_the_first_line_of_an_answer_either(tmp_path: Path) -> None:
+    misfit = str(failure(tmp_path, "echo", ServerMisfit))
+    assert "says 403 No Bearer [left out], no no" in misfit
+    assert len(misfit) < MOST_WORDS_SHOWN + 60
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("host", ["gpu..lan", "g" * 64])
+def test_an_address_that_nobody_can_have_does_not_fit(scheme: str, host: str) -> None:
+    with calling() as caller, pytest.raises(ServerMisfit, match=f"{host}:8000 is an address that nobody can have"):
+        ask(caller, f"{scheme}://{host}:8000")
+
+
 def test_nobody_follows_a_server_that_sends_on(tmp_path: Path) -> None:
     with TranscriptionServer(tmp_path) as other:
         assert f"sends on to {other.url}" in str(failure(tmp_path, f"to:{other.url}", ServerMisfit))

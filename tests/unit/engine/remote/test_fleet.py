@@ -81,6 +81,22 @@ def test_each_failure_in_a_row_doubles_the_rest_up_to_a_limit() -> None:
         clock.time += 0.25
 
 
+def test_a_server_that_is_off_for_days_is_still_asked_once_a_minute() -> None:
+    clock = Clock()
+    fleet = Fleet([ONE, TWO], now=clock)
+    for _ in range(3000):
+        assert fail(fleet) == ONE
+        clock.time += LONGEST_REST_SECONDS
+
+
+def test_a_success_beside_a_failure_does_not_hide_why_the_server_rests() -> None:
+    fleet = Fleet([BIG])
+    with fleet.server():
+        fail(fleet, ServerFailed("big is busy", retry_after=PATIENCE_SECONDS + 60))
+    with pytest.raises(ServerUnavailable, match="big is busy"):
+        ask(fleet)
+
+
 def test_calls_that_fail_together_count_as_one_failure() -> None:
     clock = Clock()
     fleet = Fleet([BIG, ONE], now=clock)

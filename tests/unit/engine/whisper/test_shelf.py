@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ctranslate2 import get_supported_compute_types
 
 from panotti_daemon.engine.gate import Gate
 from panotti_daemon.engine.machine import hardware
@@ -15,9 +16,9 @@ from panotti_daemon.engine.models.damage import known_damage
 from panotti_daemon.engine.models.store import is_complete, resolve
 from panotti_daemon.engine.whisper.shelf import Shelf
 from panotti_daemon.engine.whisper.transcriber import Transcriber
-from panotti_daemon.errors import ModelDamaged
+from panotti_daemon.errors import ModelDamaged, ModelUnavailable
 from panotti_daemon.models.transcript.models import RequestedSettings
-from panotti_daemon.settings.resources import DEFAULT
+from panotti_daemon.settings.resources import DEFAULT, Resources
 from tests.speech import SAMPLE
 
 
@@ -85,3 +86,15 @@ def test_a_damaged_model_that_is_named_is_an_error_until_it_is_mended(models: Pa
             take(models, "base.en")
     shutil.copy(resolve("tiny.en", models, download=False).path / "model.bin", models / "base.en" / "model.bin")
     assert take(models, "base.en").model.name == "base.en"
+
+
+def test_a_compute_type_that_the_processor_does_not_know_is_no_damage(models: Path) -> None:
+    unknown = sorted({"float16", "bfloat16", "int8_float16"} - get_supported_compute_types("cpu"))
+    if not unknown:
+        pytest.skip("this processor knows all of them")
+    resources = Resources(device="cpu", compute_type=unknown[0])
+    with pytest.raises(ModelUnavailable, match=f"engine.compute_type is {unknown[0]}, .* Set it to auto") as caught:
+        take(models, shelf=Shelf(resources))
+    assert not isinstance(caught.value, ModelDamaged)
+    assert known_damage(models / "base.en", models) is None
+    assert take(models).model.name == "base.en"
