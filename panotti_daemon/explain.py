@@ -36,6 +36,9 @@ WORDS = {
     "string_pattern_mismatch": "must look like {pattern}",
 }
 
+IN_KEY = "[key]"
+"""Pydantic's word for a key, and not its value, that is wrong."""
+
 NOT_SHOWN = {"missing", "secret"}
 """`secret` is ours: raised for what may be one."""
 
@@ -66,8 +69,11 @@ def _explained(same: list[ErrorDetails], model: type[BaseModel]) -> tuple[Locati
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(sorted(known))}"
+    allowed = sorted(known)
+    near = difflib.get_close_matches(word, allowed, n=1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; allowed: {', '.join(allowed)}" if allowed else ""
 
 
 def dotted(location: Location) -> str:
@@ -80,6 +86,8 @@ def _words(error: ErrorDetails) -> str:
         return error["msg"].removeprefix("Value error, ")
     if error["type"] == "assertion_error":
         return error["msg"].removeprefix("Assertion failed, ")
+    if error["type"] == "string_type" and type(error["input"]) in (int, float):
+        return "must be text: put it in quotes"
     if words := WORDS.get(error["type"]):
         return words.format(**error.get("ctx", {}))
     return error["msg"]
@@ -101,7 +109,7 @@ def _written(location: tuple[str | int, ...], model: type[BaseModel]) -> tuple[L
             written.append(part)
             mapping = False
             continue
-        if within is None:
+        if within is None or part == IN_KEY:
             break
         owner, written = within, [*written, part]
         field = within.model_fields.get(part)

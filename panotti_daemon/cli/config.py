@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from panotti_daemon.cli.ask import JSON, print_json
-from panotti_daemon.paths import Paths
+from panotti_daemon.paths import Paths, bundled
 
 
 def register(app: typer.Typer) -> None:
@@ -38,10 +38,12 @@ def show(as_json: bool = JSON) -> None:
 @config.command()
 def check() -> None:
     """Say whether the settings can be used. Exit status 1 and one line if they cannot."""
-    from panotti_daemon.settings import load
+    from panotti_daemon.core.plugins.discovery import discover
+    from panotti_daemon.core.plugins.wishes import StoredWishes
 
     paths = Paths.from_environment()
-    load(paths)
+    plugins = {folder.name for folder in discover((bundled("plugins"), paths.plugins))}
+    StoredWishes(paths).check_names(plugins)
     typer.echo("The settings are fine.")
     if not paths.config_file.exists():
         typer.echo(f"There is no {paths.config_file}, and none is needed.")

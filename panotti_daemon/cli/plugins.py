@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -86,8 +86,10 @@ def configure(
         for key in values:
             _set_secret(name, key, unset=unset)
     else:
+        from panotti_daemon import plain_yaml
+
         config = ask(lambda client: client.plugin(name)).config_by_command
-        changes = dict.fromkeys(values) if unset else _assignments(values)
+        changes = dict.fromkeys(values) if unset else _assignments(values, plain_yaml.parse)
         kept = {key: value for key, value in config.items() if key not in changes}
         wanted = kept if unset else kept | changes
         ask(lambda client: client.configure_plugin(name, wanted))
@@ -102,7 +104,11 @@ def do(
     as_json: bool = JSON,
 ) -> None:
     """Ask a plugin to do something that it offers. Prints its answer."""
-    answer = ask(lambda client: client.act(name, action, _assignments(arguments or [])))
+    import yaml
+
+    # no type says what an argument should be: to many a plugin, the text `no` would be as good as a yes
+    given = _assignments(arguments or [], yaml.safe_load)
+    answer = ask(lambda client: client.act(name, action, given))
     if as_json:
         print_json({"result": answer})
     elif isinstance(answer, str):
@@ -156,7 +162,7 @@ def _set_secret(name: str, key: str, *, unset: bool) -> None:
     ask(lambda client: client.keep_plugin_secret(name, key, value))
 
 
-def _assignments(words: list[str]) -> dict[str, Any]:
+def _assignments(words: list[str], read: Callable[[str], Any]) -> dict[str, Any]:
     import yaml
 
     found: dict[str, Any] = {}
@@ -165,9 +171,9 @@ def _assignments(words: list[str]) -> dict[str, Any]:
         if not (key and equals):
             raise typer.BadParameter(f"{word!r} must look like KEY=VALUE")
         try:
-            found[key] = yaml.safe_load(value)
-            json.dumps(found[key])
-        except (yaml.YAMLError, TypeError):  # a date, too, travels as text
+            found[key] = read(value)
+            json.dumps(found[key], allow_nan=False)
+        except (yaml.YAMLError, TypeError, ValueError):  # what JSON cannot say travels as text
             found[key] = value
     return found
 

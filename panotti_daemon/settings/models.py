@@ -190,7 +190,7 @@ class PoliteSettings(Section):
     """Below this charge."""
     most_load: float | None = Field(None, gt=0, lt=1)
     """Of all cores, the share that other programs may use."""
-    hours: Annotated[str, AfterValidator(_working_hours)] | None = None
+    hours: Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_working_hours)] | None = None
     """Of the local day, those in which recordings are transcribed; None: all."""
 
 
@@ -200,7 +200,7 @@ class TraySettings(Section):
 
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
-    max_megabytes: float = Field(5.0, gt=0)
+    max_megabytes: float = Field(5.0, ge=0.001, le=100_000)
     """A log file that grows past this is rotated."""
     keep_files: int = Field(5, ge=1, le=100)
 
@@ -215,7 +215,8 @@ class EventSettings(Section):
 class PluginSettings(Section):
     enabled: bool | None = None
     """None: as the plugin's manifest says."""
-    config: dict[str, Any] = {}
+    config: dict[str, list[Any] | dict[str, Any] | Any] = {}
+    """Lists and mappings are named, so that pydantic-settings reads JSON where the environment holds it."""
 
 
 def _parse_bare_paths(value: object) -> object:

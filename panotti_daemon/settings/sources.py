@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 from pydantic_settings import SettingsError as SourceError
 
+from panotti_daemon import plain_yaml
 from panotti_daemon.errors import SettingsError
 from panotti_daemon.explain import Location, dotted, explain
 from panotti_daemon.paths import Paths
@@ -25,7 +26,6 @@ from panotti_daemon.settings.models import ENV_PREFIX, Section, Settings, WatchF
 
 NO_SETTINGS = {"HOME", "SECRET"}
 """Variables that say something else: where everything is, and the secrets of plugins."""
-MERGE = "<<"
 
 Sources = Mapping[str, Mapping[str, Any]]
 """What was written, by where it was; the first wins."""
@@ -82,7 +82,7 @@ def _by_command(paths: Paths) -> list[Path]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(file.read_text(encoding="utf-8-sig"), _Loader)  # noqa: S506 a safe one
+        content = plain_yaml.parse(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except yaml.MarkedYAMLError as error:
@@ -97,23 +97,7 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SettingsError(f"{file}: must hold keys with values, such as `rescan_seconds: 300`")
     # a key below which everything is commented out says nothing
-    return {str(key): value for key, value in content.items() if value is not None}
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, as YAML does and PyYAML does not: what the first one says would be lost without
-    a word."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        places: dict[str, yaml.Mark] = {}
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != MERGE:
-                first = places.setdefault(key.value, key.start_mark)
-                if first is not key.start_mark:
-                    twice = f"the key {key.value} stands there twice, first in line {first.line + 1}"
-                    raise yaml.MarkedYAMLError(problem=twice, problem_mark=key.start_mark)
-        return node
+    return {key: value for key, value in content.items() if value is not None}
 
 
 class _Environment(EnvSettingsSource):
@@ -174,6 +158,10 @@ def _holds(values: Any, key: Location) -> bool:
 
 
 def _variable(key: Location) -> str:
-    names = [part for part in key if isinstance(part, str)]
-    candidates = [(ENV_PREFIX + "__".join(names[:length])).upper() for length in range(len(names), 0, -1)]
-    return next(name for candidate in candidates for name in _own_variables() if name.upper() == candidate)
+    """The one that says most exactly what stands there; for a key that holds others, one of these."""
+    name = "__".join(part for part in key if isinstance(part, str))
+    whole = f"{ENV_PREFIX}{name}__".upper()
+    own = {f"{variable}__".upper(): variable for variable in _own_variables()}
+    around = [variable for variable in own if whole.startswith(variable)]
+    within = [variable for variable in own if variable.startswith(whole)]
+    return own[max(around, key=len, default="") or within[0]]

@@ -159,6 +159,10 @@ def test_what_a_command_sets_stands_beside_the_users_file_and_below_the_environm
         shown = daemon.command("plugins", "show", "sink").stdout
         assert "\n  nothing = null  (plugin.py)\n" in shown
         assert "\n  parts = {one: [1, 2], two: [3]}  (" in shown
+        assert daemon.command("plugins", "set", "sink", "word=25:00").returncode == 0
+        assert "\n  word = '25:00'  (" in daemon.command("plugins", "show", "sink").stdout
+        refused = daemon.command("plugins", "set", "sink", "nothing=.inf")
+        assert "plugins.sink.config.nothing: must be a whole number (it is '.inf')" in refused.stderr
         refused = daemon.command("plugins", "set", "sink", "wort=x")
         assert "plugins.sink.config.wort: there is no such key; did you mean word?" in refused.stderr
         refused = daemon.command("plugins", "disable", "source")

@@ -40,9 +40,11 @@ LEAVES = {
     "loopback",
     "loops",
     "paths",
+    "plain_yaml",
     "process",
     "settings",
     "sizes",
+    "spelling",
     "watchdog",
 }
 MAY_IMPORT: dict[str, set[str]] = {
@@ -97,6 +99,7 @@ LEAVES_MAY_IMPORT = {
     "ids": {"errors"},
     "logs": {"settings"},
     "loops": {"errors"},
+    "paths": {"errors"},
 }
 
 ENGINE_CHILD = {

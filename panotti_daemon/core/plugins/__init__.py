@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from panotti_daemon.clock import local
 from panotti_daemon.core.events.models import Event
 from panotti_daemon.core.events.types import (
     Attention,
@@ -32,6 +33,7 @@ from panotti_daemon.hours import Hours, checked_hours
 from panotti_daemon.models.recording.models import FinishedFile, Recording
 from panotti_daemon.models.transcript.models import Checkpoint, Transcript, Transcription, TranscriptStatus
 from panotti_daemon.sizes import shown_size
+from panotti_daemon.spelling import is_within
 
 __all__ = [
     "Attention",
@@ -74,5 +76,7 @@ __all__ = [
     "TranscriptionProgress",
     "Unavailable",
     "checked_hours",
+    "is_within",
+    "local",
     "shown_size",
 ]

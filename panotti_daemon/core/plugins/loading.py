@@ -59,10 +59,14 @@ class Loader:
             raise _failure(error, folder) from None
 
     async def check(self, folder: Path, manifest: Manifest) -> None:
-        """Whether it could be loaded with these settings. Raises PluginFailed."""
+        """Whether it could be loaded with these settings. Raises PluginFailed and Unavailable."""
         plugin_class = _import(folder)
         try:
             await configured(plugin_class, manifest, folder, self.wishes, self._secrets)
+        except BaseException as error:
+            if is_ours(error) or isinstance(error, Unavailable):
+                raise
+            raise _failure(error, folder) from None
         finally:
             unload(plugin_class)
 

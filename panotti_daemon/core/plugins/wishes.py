@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from panotti_daemon.errors import SettingsError
+from panotti_daemon.explain import suggest
 from panotti_daemon.paths import Paths
 from panotti_daemon.settings import PluginSettings, Sources, files, merge, origin, read_sources
 
@@ -23,6 +24,13 @@ class Wishes:
     def names(self) -> list[str]:
         """The plugins that somebody named in the settings."""
         return sorted(self._stated)
+
+    def check_names(self, known: Collection[str]) -> None:
+        """Raises SettingsError for a plugin that somebody named and that is not there."""
+        for name in self.names():
+            if name not in known:
+                where = self.origin(name)
+                raise SettingsError(f"{where}: plugins.{name}: there is no such plugin{suggest(name, known)}")
 
     def of(self, plugin: str) -> PluginSettings:
         stated, command = self._stated.get(plugin, PluginSettings()), self._by_command.get(plugin, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from ctranslate2 import Device, StorageView
+from ctranslate2 import Device, StorageView, get_supported_compute_types
 from faster_whisper import WhisperModel
 from numpy.typing import NDArray
 from tqdm import tqdm  # type: ignore[import-untyped]
@@ -29,7 +29,7 @@ def load(model: ResolvedModel, workers: int, resources: Resources = DEFAULT) -> 
 
     Raises:
         ModelDamaged: its files are not what was published, or cannot be loaded.
-        ModelUnavailable: the settings ask for a GPU, and there is none.
+        ModelUnavailable: the settings ask for a GPU, and there is none, or for what the processor cannot compute with.
         GpuFailed: there is one, but the model does not run on it.
     """
     tqdm.monitor_interval = 0  # or the progress bars that faster-whisper hides start a thread that never ends
@@ -41,11 +41,16 @@ def load(model: ResolvedModel, workers: int, resources: Resources = DEFAULT) -> 
         return _on_gpu(model.path, workers, resources)
     if resources.device == "cuda":
         raise ModelUnavailable(f"engine.device is cuda, but no GPU can be used: {without_gpu}. Set it to auto")
+    compute_type = "int8" if resources.compute_type == "auto" else resources.compute_type
+    if compute_type not in get_supported_compute_types("cpu"):
+        raise ModelUnavailable(
+            f"engine.compute_type is {compute_type}, which this processor cannot compute with. Set it to auto"
+        )
     try:
         return WhisperModel(
             str(model.path),
             device="cpu",
-            compute_type="int8" if resources.compute_type == "auto" else resources.compute_type,
+            compute_type=compute_type,
             cpu_threads=1,
             num_workers=workers,
         )

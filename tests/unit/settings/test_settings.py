@@ -243,6 +243,12 @@ IN = {"path": "/in"}
             {"engine": {"unused_model_days": 10**9}},
             "engine.unused_model_days: must be at most 36525 (it is 1000000000)",
         ),
+        ({"polite": {"hours": 7}}, "polite.hours: must look like 22:00-07:00 (it is 7)"),
+        ({"log": {"max_megabytes": 1e303}}, "log.max_megabytes: must be at most 100000 (it is 1e+303)"),
+        (
+            {"watch": [IN | {"speakers": {"microphone": 7}}]},
+            "watch[0].speakers.microphone: must be text: put it in quotes (it is 7)",
+        ),
         ({"watch": [{"path": "/i\0n"}]}, "watch[0].path: must hold no zero byte (it is '/i\\x00n')"),
     ],
 )
@@ -260,6 +266,10 @@ def test_what_is_wrong_in_the_file_is_said_in_one_line(paths: Paths, content: di
         ("just words", "FILE: must hold keys with values, such as `rescan_seconds: 300`"),
         ("1: 2\n", "FILE: 1: there is no such key; allowed: api, "),
         ("a: \x00", "FILE: this is not YAML: "),
+        ("polite: {hours: 25:00}", "FILE: polite.hours: must look like 22:00-07:00 (it is '25:00')"),
+        ("log: {level: off}", "FILE: log.level: must be 'debug', 'info', 'warning' or 'error' (it is 'off')"),
+        ("api: {port: 80:00}", "FILE: api.port: must be a whole number (it is '80:00')"),
+        ("api: {cors_origins: [no]}", "FILE: api.cors_origins: 'no' is not an origin: "),
         (
             "engine:\n  workers: 2\n\nengine:\n  idle_seconds: 1\n",
             "FILE:4: this is not YAML: the key engine stands there twice, first in line 1",
@@ -301,6 +311,16 @@ def test_a_file_that_cannot_be_read_is_said_so(paths: Paths) -> None:
         ("PANOTTI_API", '{"port": -1}', "PANOTTI_API: api.port: must be at least 0 (it is -1)"),
         ("PANOTTI_API__CORS_ORIGINS", "http://a", "PANOTTI_API__CORS_ORIGINS: must be JSON: Expecting"),
         ("PANOTTI_BACKLOG_LIMIT__X", "1", "PANOTTI_BACKLOG_LIMIT__X: there is no such setting; did you mean"),
+        (
+            "PANOTTI_PLUGINS__ONE__CONFG__DAYS",
+            "1",
+            "PANOTTI_PLUGINS__ONE__CONFG__DAYS: plugins.one.confg: there is no such key; did you mean config?",
+        ),
+        (
+            "PANOTTI_ENGINE__REMOTE__SERVERS__0__URL",
+            "http://gpu.lan",
+            "PANOTTI_ENGINE__REMOTE__SERVERS__0__URL: engine.remote.servers: must be a list",
+        ),
         ("PANOTTI_NONSENSE", "1", "PANOTTI_NONSENSE: there is no such setting; allowed: PANOTTI_API, "),
     ],
 )
@@ -336,6 +356,13 @@ def test_only_whole_origins_are_let_in(paths: Paths, origin: str) -> None:
     assert f"{origin!r} is not an origin" in complaint(paths)
 
 
+def test_a_word_is_a_word_and_only_what_wants_a_yes_or_no_makes_that_of_it(paths: Paths) -> None:
+    write(paths, "watch: [{path: /in, language: no, words: yes, vocabulary: [on, 007], tracks: {no: '*_mic.*'}}]")
+    (folder,) = load(paths).watch
+    assert (folder.language, folder.words, folder.vocabulary) == ("no", True, ("on", "007"))
+    assert list(folder.tracks) == ["no"]
+
+
 def test_settings_never_change(paths: Paths) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load(paths).rescan_seconds = 1  # type: ignore[misc]
@@ -369,6 +396,18 @@ def test_the_command_that_checks_says_one_line_and_fails(paths: Paths, tmp_path:
     assert (fine.returncode, fine.stderr) == (0, "")
 
 
+def test_the_command_that_checks_knows_what_plugins_there_are(paths: Paths, tmp_path: Path) -> None:
+    environment = {**os.environ, "PANOTTI_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "panotti_daemon", "config", "check"]
+    write(paths, {"plugins": {"desktop_notifier": {}, "mine": {}}})
+    unknown = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert f"{paths.config_file}: plugins.mine: there is no such plugin; allowed: cleanup_files," in unknown.stderr
+    (paths.plugins / "mine").mkdir(parents=True)
+    (paths.plugins / "mine" / "plugin.yaml").touch()
+    fine = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (fine.returncode, fine.stderr, fine.stdout) == (0, "", "The settings are fine.\n")
+
+
 def test_every_key_of_a_section_can_be_set_from_the_environment(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PANOTTI_ENGINE__WORKERS", "3")
     monkeypatch.setenv("PANOTTI_TRAY__ENABLED", "false")
@@ -389,6 +428,21 @@ def test_what_commands_set_of_plugins_stands_between_the_file_and_the_environmen
     monkeypatch.setenv("PANOTTI_PLUGINS__ONE__CONFIG__C", "3")
     one = load(paths).plugins["one"]
     assert (one.enabled, one.config) == (True, {"a": 1, "b": 2, "c": "3"})
+
+
+@pytest.mark.parametrize(
+    ("value", "config"),
+    [
+        ('{"action": "trash", "after_days": 90}', {"action": "trash", "after_days": 90}),
+        ('["a", "b"]', ["a", "b"]),
+        *((text, text) for text in ("90", "true", "no", "25:00", "{name}", "[draft]", "")),
+    ],
+)
+def test_of_what_the_environment_says_of_a_plugin_lists_and_mappings_are_json(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, value: str, config: object
+) -> None:
+    monkeypatch.setenv("PANOTTI_PLUGINS__ONE__CONFIG__KEY", value)
+    assert load(paths).plugins["one"].config == {"key": config}
 
 
 def test_a_mistake_in_what_commands_set_names_its_file(paths: Paths) -> None:

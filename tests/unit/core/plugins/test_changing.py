@@ -315,6 +315,22 @@ def test_settings_that_a_plugin_cannot_start_with_are_not_kept(tmp_path: Path) -
     play(tmp_path, act)
 
 
+def test_a_plugin_that_is_off_refuses_settings_in_whatever_way_its_own_code_does(tmp_path: Path) -> None:
+    body = """
+        class Config(BaseModel):
+            folder: Annotated[str, AfterValidator(lambda folder: 1 / 0)] = ""
+    """
+    before = "from typing import Annotated; from pydantic import AfterValidator"
+    plugin(tmp_path / "plugins", "one", body, before=before, enabled=False)
+
+    async def act(manager: PluginManager, s: Scene) -> None:
+        with pytest.raises(PluginFailed, match="ZeroDivisionError"):
+            await manager.configure("one", {"folder": "x"})
+        assert manager.wishes.by_command("one") == {}
+
+    play(tmp_path, act)
+
+
 def test_a_plugin_that_failed_over_its_settings_starts_with_better_ones(tmp_path: Path) -> None:
     plugin(tmp_path / "plugins", "one", DAYS, config={"days": 0})
 

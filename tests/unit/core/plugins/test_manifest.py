@@ -69,7 +69,7 @@ def test_a_needed_key_that_is_missing_is_named(tmp_path: Path, key: str) -> None
         ({"name": "daemon"}, "name: must not be a name of Panotti's own (it is 'daemon')"),
         ({"name": "engine"}, "name: must not be a name of Panotti's own (it is 'engine')"),
         ({"version": "one"}, "version: must be a version such as 1.0.0 (it is 'one')"),
-        ({"version": 1.0}, "version: must be text (it is 1.0)"),
+        ({"version": 1.0}, "version: must be text: put it in quotes (it is 1.0)"),
         ({"api_version": "x"}, "api_version: must be a whole number (it is 'x')"),
         ({"api_version": 99, "new_key": 1}, "api_version: this Panotti offers 1, the plugin wants 99"),
         ({"dependencies": {"a": "newest"}}, "dependencies.a: must be a version range such as >=1,<2 (it is 'newest')"),

@@ -83,3 +83,22 @@ def test_a_file_that_cannot_be_written_is_said_so(paths: Paths) -> None:
     wishes = StoredWishes(paths)
     with pytest.raises(SettingsError, match="cannot be written"):
         wishes.keep("one", {"enabled": True})
+
+
+def test_a_plugin_that_is_not_there_is_named_with_where_it_was_written_and_what_may_be_meant(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.config_file.write_text("plugins: {oen: {enabled: true}}")
+    with pytest.raises(SettingsError) as in_the_file:
+        StoredWishes(paths).check_names({"one", "two"})
+    assert in_the_file.value.message == f"{paths.config_file}: plugins.oen: there is no such plugin; did you mean one?"
+    paths.config_file.write_text("plugins: {one: {enabled: true}}")
+    monkeypatch.setenv("PANOTTI_PLUGINS__TOW__CONFIG__A", "1")
+    with pytest.raises(SettingsError) as in_the_environment:
+        StoredWishes(paths).check_names({"one", "two"})
+    assert in_the_environment.value.message.startswith("environment PANOTTI_PLUGINS__TOW__CONFIG__A: plugins.tow: ")
+
+
+def test_what_commands_left_behind_of_a_removed_plugin_is_no_mistake(paths: Paths) -> None:
+    StoredWishes(paths).keep("two", {"enabled": False})
+    StoredWishes(paths).check_names({"one"})
