@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class Daemon:
         self._ready = False
         self._notices: list[str] = []
 
-    async def run(self, on_ready: Callable[[Daemon], None]) -> None:
+    async def run(self, on_ready: Callable[[Daemon], Awaitable[None]]) -> None:
         """Until a signal or `shut_down`. The instance lock must be held."""
         handle_signals(self.shut_down, self._ending)
         asyncio.get_running_loop().set_default_executor(Pool())
@@ -104,7 +104,7 @@ class Daemon:
                 self._ready = True
                 log.info("ready", url=self.url)
                 await stack.enter_async_context(systemd_told(self._board))
-                on_ready(self)
+                await on_ready(self)
                 self._housekeeping.start()
                 gc.collect()
                 gc.freeze()  # what is there now stays: later collections need not look at it
@@ -188,7 +188,7 @@ class Daemon:
 
         servers = RemoteTranscriber(engine, settings.engine.remote, server_keys)
         transcriber = choice(servers, local, settings.engine.remote, stays_here)
-        sources = Sources(database, ledger, recheck)
+        sources = Sources(database, ledger, recheck, watcher.settings_for)
         outputs = OutputWriter(database, clock, watcher.settings_for)
         stored = TranscriptStore(database, clock)
         library = Library(

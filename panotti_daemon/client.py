@@ -7,14 +7,14 @@ a daemon to come back makes a new client.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from panotti_daemon import loopback
 from panotti_daemon.api.model_schemas import ModelChoice, ModelInventory, ModelName
@@ -60,6 +60,7 @@ LONG_WORK_SECONDS = 600.0
 STREAM_READ_SECONDS = 40.0
 """Longer than two of the stream's keep-alive comments, which come every 15 s."""
 
+NOT_FOUND = 404
 NOT_RUNNING = "Start it with `panotti run`."
 
 
@@ -150,10 +151,10 @@ class Client:
         return _parse(EventPage, await self._get("/journal", query))
 
     async def event(self, part_of_id: str) -> EventDetail:
-        return _parse(EventDetail, await self._get(f"/journal/{quote(part_of_id, safe='')}"))
+        return _parse(EventDetail, await self._get(f"/journal/{_part(part_of_id)}"))
 
     async def correlation(self, part_of_id: str) -> list[StoredEvent]:
-        return _parse(list[StoredEvent], await self._get(f"/journal/correlations/{quote(part_of_id, safe='')}"))
+        return _parse(list[StoredEvent], await self._get(f"/journal/correlations/{_part(part_of_id)}"))
 
     async def passing(
         self, name: str | None = None, *, data: bool = False
@@ -184,7 +185,7 @@ class Client:
         return _parse(list[PluginStatus], await self._get("/plugins"))
 
     async def plugin(self, name: str) -> PluginDetail:
-        return _parse(PluginDetail, await self._get(f"/plugins/{quote(name, safe='')}"))
+        return _parse(PluginDetail, await self._get(f"/plugins/{_part(name)}"))
 
     async def enable_plugin(self, name: str) -> PluginDetail:
         return _parse(PluginDetail, await self._to_plugin("POST", name, "enable"))
@@ -202,14 +203,14 @@ class Client:
 
     async def keep_plugin_secret(self, name: str, key: str, value: str) -> PluginDetail:
         secret = {"value": value}
-        return _parse(PluginDetail, await self._to_plugin("PUT", name, f"secrets/{quote(key, safe='')}", secret))
+        return _parse(PluginDetail, await self._to_plugin("PUT", name, f"secrets/{_part(key)}", secret))
 
     async def remove_plugin_secret(self, name: str, key: str) -> PluginDetail:
-        return _parse(PluginDetail, await self._to_plugin("DELETE", name, f"secrets/{quote(key, safe='')}"))
+        return _parse(PluginDetail, await self._to_plugin("DELETE", name, f"secrets/{_part(key)}"))
 
     async def act(self, plugin: str, action: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """What the plugin answers."""
-        answer = await self._to_plugin("POST", plugin, f"actions/{quote(action, safe='')}", arguments or {})
+        answer = await self._to_plugin("POST", plugin, f"actions/{_part(action)}", arguments or {})
         return _parse(ActionAnswer, answer).result
 
     async def keep_server_key(self, name: str, value: str) -> Changed:
@@ -245,13 +246,13 @@ class Client:
             return await response.read()
 
     async def _to_plugin(self, method: str, name: str, what: str, body: Mapping[str, Any] | None = None) -> bytes:
-        path = f"/plugins/{quote(name, safe='')}/{what}"
+        path = f"/plugins/{_part(name)}/{what}"
         async with self._send(method, path, body=body, seconds=LONG_WORK_SECONDS + READ_SECONDS) as response:
             return await response.read()
 
     async def _to_server_key(self, method: str, name: str, body: Mapping[str, Any] | None = None) -> bytes:
         """The keyring may ask its user for a password first."""
-        path = f"/engine/keys/{quote(name, safe='')}"
+        path = f"/engine/keys/{_part(name)}"
         async with self._send(method, path, body=body, seconds=LONG_WORK_SECONDS) as response:
             return await response.read()
 
@@ -266,8 +267,11 @@ class Client:
         seconds: float | None = None,
     ) -> AsyncIterator[loopback.Response]:
         """The only border to HTTP: its errors end here."""
-        url = f"{self._root}{path}{f'?{urlencode(query)}' if query else ''}"
-        content = b"" if body is None else to_json(body)
+        try:
+            url = f"{self._root}{path}{f'?{urlencode(query)}' if query else ''}"
+            content = b"" if body is None else to_json(body)
+        except (UnicodeEncodeError, PydanticSerializationError) as error:
+            raise RequestFailed("What is asked for is not valid Unicode.") from error
         seconds = READ_SECONDS if seconds is None else seconds
         try:
             async with loopback.request(
@@ -318,8 +322,16 @@ async def _lines(chunks: AsyncIterable[bytes]) -> AsyncGenerator[str, None]:
             yield line.removesuffix(b"\r").decode(errors="replace")
 
 
+def _part(name: str) -> str:
+    """Of an address. Raises RequestFailed for what can be no name."""
+    with suppress(UnicodeEncodeError):
+        if name and "/" not in name:
+            return quote(name, safe="")
+    raise RequestFailed(f"There is nothing that is called {name!r}.", status=NOT_FOUND)
+
+
 def _recording(recording_id: str) -> str:
-    return f"/recordings/{quote(recording_id, safe='')}"
+    return f"/recordings/{_part(recording_id)}"
 
 
 def _page(state: FileState | None, limit: int, offset: int) -> dict[str, str | int]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import platformdirs
 
+from panotti_daemon.errors import PanottiError
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -98,9 +100,12 @@ class Paths:
         return self.runtime / "daemon.json"
 
     def create(self) -> None:
-        """Makes Panotti's own folders, closed to other users of the machine."""
-        for folder in (self.config, self.data, self.state, self.cache, self.runtime):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Makes Panotti's own folders, closed to other users of the machine. Raises PanottiError."""
+        try:
+            for folder in (self.config, self.data, self.state, self.cache, self.runtime):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise PanottiError(f"{error.filename} cannot be made: {error.strerror}.") from None
 
 
 def _has_runtime_folder(environment: Mapping[str, str]) -> bool:

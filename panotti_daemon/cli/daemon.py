@@ -19,9 +19,10 @@ from panotti_daemon.paths import Paths
 
 if TYPE_CHECKING:
     from panotti_daemon.app import Daemon
-    from panotti_daemon.settings import Settings
+    from panotti_daemon.settings import Settings, WatchFolder
 
 STOP_SECONDS = 10.0
+LOOK_SECONDS = 1.0
 LONGEST_PAUSE_MINUTES = 366 * 24 * 60
 NO_BACKLOG = "No files wait for a yes."
 
@@ -53,10 +54,7 @@ def run(
 
     paths = Paths.from_environment()
     settings = load(paths, _flags(watch, output, port, no_tray=no_tray, verbose=verbose))
-    try:
-        paths.create()
-    except OSError as error:
-        raise PanottiError(f"{error.filename} cannot be made: {error.strerror}.") from None
+    paths.create()
     with only_instance(paths):
         logs.configure(settings.log, paths.log_file, terminal=verbose)
         adopt_children()
@@ -80,8 +78,8 @@ def _import_structlog_alone() -> None:
 def _flags(watch: list[Path], output: Path | None, port: int | None, *, no_tray: bool, verbose: bool) -> dict[str, Any]:
     flags: dict[str, Any] = {}
     if watch:
-        folder_output = {"output": output} if output else {}
-        flags["watch"] = [{"path": folder, **folder_output} for folder in watch]
+        folder_output = {"output": absolute(output)} if output else {}
+        flags["watch"] = [{"path": absolute(folder), **folder_output} for folder in watch]
     elif output:
         raise typer.BadParameter("--output goes with --watch")
     if port is not None:
@@ -102,19 +100,34 @@ def _loop_factory() -> Any:
     return None
 
 
-def _greet(daemon: Daemon) -> None:
+async def _greet(daemon: Daemon) -> None:
+    import asyncio
+
     tray = _start_tray(daemon.paths, daemon.settings)
+    folders = await asyncio.gather(*map(_about_folder, daemon.settings.watch))
     with suppress(OSError):  # nobody reads it, which is no reason to end
-        _say_ready(daemon, tray)
+        _say_ready(daemon, folders, tray)
 
 
-def _say_ready(daemon: Daemon, tray: str) -> None:
-    paths, settings = daemon.paths, daemon.settings
+async def _about_folder(folder: WatchFolder) -> str:
+    import asyncio
+
+    from panotti_daemon.intake.watcher import look_at_root
+
+    with suppress(TimeoutError):  # of a drive that hangs, nothing is known
+        async with asyncio.timeout(LOOK_SECONDS):
+            _, problem = await asyncio.to_thread(look_at_root, folder.path)
+        if problem:
+            return f"{folder.path}: {problem.reason}"
+    goes = "beside them" if folder.output == "beside" else f"to {folder.output}"
+    return f"Drop recordings into {folder.path}; transcripts go {goes}"
+
+
+def _say_ready(daemon: Daemon, folders: list[str], tray: str) -> None:
     typer.echo("Panotti is running.")
-    for folder in settings.watch:
-        goes = "beside them" if folder.output == "beside" else f"to {folder.output}"
-        typer.echo(f"  Drop recordings into {folder.path}; transcripts go {goes}")
-    typer.echo(f"  API: {daemon.url} (its token is in {paths.runtime_file})")
+    for line in folders:
+        typer.echo(f"  {line}")
+    typer.echo(f"  API: {daemon.url} (its token is in {daemon.paths.runtime_file})")
     typer.echo(f"  Tray icon: {tray}")
     for note in daemon.notes:
         typer.echo(f"  {note}")

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     as_json: bool = JSON,
-    bundle: Path = typer.Option(None, "--bundle", help="Also pack it with log and settings into this zip file."),
+    bundle: Path = typer.Option(None, "--bundle", help="Also pack it with log and settings into this new zip file."),
 ) -> None:
     """Check all that can be wrong; exit status 1 if something is."""
     import asyncio

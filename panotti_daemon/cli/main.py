@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -84,6 +85,11 @@ def run() -> None:
         sys.exit(ALREADY_RUNNING)
     except PanottiError as error:
         _complain(error)
+        sys.exit(FAILED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _complain(PanottiError(f"{error.strerror}. Make room, and try again.", title="Something could not be written"))
         sys.exit(FAILED)
 
 

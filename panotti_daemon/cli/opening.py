@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,9 +50,12 @@ async def _transcript(client: Client, path: str) -> Path:
 
 
 def _transcripts() -> Path:
-    """Of the folder that is watched first."""
+    """Those of the folder that is watched first. Raises PanottiError where there are none yet."""
     from panotti_daemon.settings import load
 
-    settings = load(Paths.from_environment())
-    first = settings.watch[0]
-    return first.path if first.output in ("beside", None) else Path(first.output)
+    first = load(Paths.from_environment()).watch[0]
+    folder = first.path if first.output in ("beside", None) else Path(first.output)
+    if not os.path.exists(folder):  # noqa: PTH110 pathlib raises where it may not look
+        coming = f"The first transcript makes it: drop a recording into {first.path} while `panotti run` runs."
+        raise PanottiError(f"{folder} is not there. {coming}", title=NOTHING)
+    return folder

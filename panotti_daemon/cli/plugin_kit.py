@@ -98,10 +98,12 @@ def remove(
     """Remove a plugin of yours; what it stored stays."""
     from panotti_daemon.plugin_kit.placing import remove as remove_folder
 
-    folder = _folder_of(name, _folders())
+    known = _folders()
+    folder = _folder_of(name, known)
     if folder.parent != _user_folder():
         how = "panotti plugins disable" if folder.parent == bundled("plugins") else "pip uninstall"
-        raise PluginRefused(f"{name} is not in the folder of your plugins, but in {folder}; use {how}.")
+        instead = f"; use {how}" if name in known else ""
+        raise PluginRefused(f"{folder} is not in the folder of your plugins{instead}.")
     confirm(f"Remove {folder} and all that is in it?", yes=yes)
     remove_folder(folder)
     typer.echo(f"{name} is removed.")

@@ -9,9 +9,12 @@ import typer
 
 from panotti_daemon.choices import FileState
 from panotti_daemon.cli.ask import JSON, absolute, ask, counted, print_json
+from panotti_daemon.errors import PanottiError
 
 if TYPE_CHECKING:
     from panotti_daemon.client import Client
+
+NOTHING = "Nothing is under way for it"
 
 
 def register(app: typer.Typer) -> None:
@@ -75,6 +78,8 @@ def cancel(path: Path) -> None:
 
     async def cancelled(client: Client) -> int:
         entry = await client.explain(absolute(path))
-        return (await client.cancel_recording(entry.recording_id)).count if entry.recording_id else 0
+        if entry.recording_id is None:
+            raise PanottiError(f"{entry.reason}.", title=NOTHING)
+        return (await client.cancel_recording(entry.recording_id)).count
 
-    typer.echo("Cancelled." if ask(cancelled) else "Nothing is under way for it.")
+    typer.echo("Cancelled." if ask(cancelled) else f"{NOTHING}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ import typer
 
 from panotti_daemon import __version__
 from panotti_daemon.choices import Format
-from panotti_daemon.errors import MediaError
+from panotti_daemon.errors import EngineError, MediaError, SourceUnavailable
 from panotti_daemon.paths import Paths
 
 if TYPE_CHECKING:
+    from panotti_daemon.engine.client import Engine
     from panotti_daemon.engine.messages import Progress
     from panotti_daemon.models.transcript.models import RequestedSettings, Transcription
     from panotti_daemon.settings import EngineSettings
@@ -46,6 +48,9 @@ def transcribe(
 
     try:
         language_code(language)
+        "".join((model, *vocabulary)).encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("--model and --vocabulary must be valid Unicode") from None
     except ValueError as error:
         raise typer.BadParameter(f"--language {error}") from None
     paths = Paths.from_environment()
@@ -59,32 +64,44 @@ def transcribe(
         vocabulary=tuple(vocabulary),
         noise_reduction=noise_reduction,
     )
-    for file in files:
-        if file.is_dir():
-            raise MediaError(f"{file} is a folder; name the files in it.")
-        if not file.exists():
-            raise MediaError(f"{file}: there is no such file.")
-    asyncio.run(_transcribe(files, format, wish, paths, settings.engine))
+    named = [Path(os.path.expanduser(file)).absolute() for file in files]  # noqa: PTH111 pathlib raises for nobody's ~
+    if not asyncio.run(_transcribe(named, format, wish, paths, settings.engine)):
+        raise typer.Exit(1)
 
 
 async def _transcribe(
     files: list[Path], format: Format, wish: RequestedSettings, paths: Paths, settings: EngineSettings
-) -> None:
+) -> bool:
+    """Whether all of them could be. A file that cannot is named on stderr, and holds up no other."""
     from panotti_daemon.engine.client import Engine
-    from panotti_daemon.engine.messages import ProbeKind, Track
 
+    all_were = True
     engine = Engine(models=paths.models, idle_seconds=60, workers=settings.workers, resources=settings)
     try:
         for file in files:
-            (probe,) = await engine.probe([file.absolute()])
-            if probe.kind is not ProbeKind.MEDIA:
-                raise MediaError(f"{file}: {probe.message}")
-            with _progress_bar(file.name) as report:
-                result = await engine.transcribe([Track(path=file.absolute())], wish, on_progress=report)
-            sys.stdout.write(_rendered(file, result, format, wish))
-            sys.stdout.flush()
+            try:
+                text = _rendered(file, await _transcription(file, engine, wish), format, wish)
+            except (MediaError, EngineError, SourceUnavailable) as error:
+                typer.echo(f"{file} cannot be transcribed: {error.message}", err=True)
+                all_were = False
+            else:
+                sys.stdout.write(text)
+                sys.stdout.flush()
     finally:
         await engine.close()
+    return all_were
+
+
+async def _transcription(file: Path, engine: Engine, wish: RequestedSettings) -> Transcription:
+    from panotti_daemon.engine.messages import ProbeKind, Track
+
+    (probe,) = await engine.probe([file])
+    if probe.kind is ProbeKind.VANISHED:
+        raise MediaError("there is no such file")
+    if probe.kind is not ProbeKind.MEDIA:
+        raise MediaError(probe.message)
+    with _progress_bar(file.name) as report:
+        return await engine.transcribe([Track(path=file)], wish, on_progress=report)
 
 
 def _rendered(file: Path, result: Transcription, format: Format, wish: RequestedSettings) -> str:
@@ -96,21 +113,22 @@ def _rendered(file: Path, result: Transcription, format: Format, wish: Requested
 
     status = file.stat()
     content = hash_file(file)
-    track = Track(path=file.absolute(), content_hash=content, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    shown = Path(os.fsencode(file).decode(errors="replace"))  # its name may be no Unicode, which JSON has to be
+    track = Track(path=shown, content_hash=content, size=status.st_size, mtime_ns=status.st_mtime_ns)
     now = datetime.now(UTC)
     recording = Recording(
         id=content,
         content_id=content,
-        title=file.stem,
+        title=shown.stem,
         tracks=(track,),
-        folder=file.absolute().parent,
+        folder=shown.parent,
         created_at=now,
     )
     transcript = Transcript(
         id=content,
         recording_id=content,
         content_id=content,
-        title=file.stem,
+        title=shown.stem,
         settings=wish,
         status=TranscriptStatus.DONE,
         created_at=now,

@@ -20,6 +20,7 @@ from panotti_daemon.desktop.autostart import Launch, State, autostart_here
 from panotti_daemon.desktop.opening import Opener, transcript_of
 from panotti_daemon.errors import NotRunning, PanottiError
 from panotti_daemon.paths import Paths, bundled
+from panotti_daemon.settings import load
 
 START_SECONDS = 60.0
 KNOWN_SECONDS = 20.0
@@ -55,7 +56,8 @@ class Opened:
 
 
 async def transcribe(paths: Paths, files: Sequence[str]) -> Opened:
-    """Has the daemon transcribe these files before all others. Raises NotRunning where it does not start."""
+    """Has the daemon transcribe these files before all others. Raises NotRunning or SettingsError where it does not
+    start."""
     daemon = await _daemon(paths)
     opened = Opened()
     waiting = [file for file in files if await _is_accepted(daemon, file, opened)]
@@ -123,6 +125,7 @@ async def _is_known(daemon: Client, file: str, opened: Opened) -> bool:
 
 
 async def _daemon(paths: Paths) -> Client:
+    """Raises NotRunning, SettingsError."""
     loop = asyncio.get_running_loop()
     end = loop.time() + START_SECONDS
     is_started = False
@@ -134,6 +137,7 @@ async def _daemon(paths: Paths) -> Client:
             if loop.time() > end:
                 raise NotRunning("It did not start. `panotti run` in a terminal says why.") from None
             if not is_started:
+                load(paths)  # with settings that cannot be used, it would not start
                 await asyncio.to_thread(_start)
                 is_started = True
             await asyncio.sleep(LOOK_SECONDS)

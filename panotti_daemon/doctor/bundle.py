@@ -23,6 +23,7 @@ from panotti_daemon.errors import PanottiError
 from panotti_daemon.paths import Paths
 
 LEFT_OUT = "[left out]"
+NONE = "There is no bundle"
 
 HARMLESS_FINDINGS = frozenset({"version", "clock", "port", "hardware", "engine", "tray", "notifications"})
 """The others tell of the user's folders and recordings."""
@@ -43,17 +44,19 @@ _CODE = ("panotti_daemon", "site-packages")
 
 
 def pack(target: Path, findings: Iterable[Finding], paths: Paths) -> None:
-    """Raises PanottiError where the file cannot be written."""
+    """Raises PanottiError where the file cannot be written, or is there already."""
     redactor = Redactor(secrets.token_bytes(16))
     try:
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as bundle:
+        with zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED) as bundle:
             bundle.writestr("findings.json", json.dumps([redactor.finding(finding) for finding in findings], indent=2))
             bundle.writestr("settings.yaml", yaml.safe_dump(redactor.settings(_settings(paths.config_file))))
             for log in sorted(paths.log_file.parent.glob(f"{paths.log_file.name}*")):
                 with log.open(encoding="utf-8", errors="replace") as lines:
                     bundle.writestr(f"{log.name}.jsonl", "".join(f"{redactor.log_line(line)}\n" for line in lines))
+    except FileExistsError:
+        raise PanottiError(f"{target} is there already: name another file.", title=NONE) from None
     except OSError as error:
-        raise PanottiError(f"{target} cannot be written: {error.strerror}.", title="There is no bundle") from error
+        raise PanottiError(f"{target} cannot be written: {error.strerror}.", title=NONE) from error
 
 
 class Redactor:

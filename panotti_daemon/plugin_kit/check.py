@@ -43,6 +43,8 @@ def check(folder: Path, others: Mapping[str, Manifest], *, with_tests: bool = Tr
         manifest = read_manifest(folder)
     except ManifestError as error:
         yield Finding(error.message)
+        if not (folder / MANIFEST).exists():
+            return
         manifest = None
     in_files = list(_files(folder, manifest))
     yield from in_files

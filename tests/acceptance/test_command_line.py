@@ -255,6 +255,11 @@ def test_explain_says_why_nothing_happened(daemon: Panotti) -> None:
     assert "no such file" in said(daemon, "explain", "~nobody-of-this-name/x.wav")
 
 
+@pytest.mark.parametrize("option", [["--watch"], ["--watch", "in", "--output"]], ids=" ".join)
+def test_folders_whose_names_are_not_unicode_are_one_line(alone: Panotti, option: list[str]) -> None:
+    assert "Unicode" in complaint(alone.command("run", "--no-tray", *option, os.fsdecode(b"/tmp/\xff")))
+
+
 @pytest.mark.parametrize("command", ["explain", "now", "retry", "cancel"])
 def test_a_name_that_is_not_unicode_is_one_line(daemon: Panotti, command: str) -> None:
     assert "Unicode" in complaint(daemon.command(command, os.fsdecode(b"/tmp/\xff.wav")))
@@ -278,6 +283,11 @@ def test_now_retry_and_cancel_steer_what_waits(daemon: Panotti) -> None:
     assert said(daemon, "retry") == "There is nothing to try again.\n"
     for command in ("now", "retry"):
         assert "no such file" in complaint(daemon.command(command, "/elsewhere/x.wav"))
+
+
+def test_of_a_file_that_is_no_recording_nothing_can_be_cancelled(daemon: Panotti) -> None:
+    line = complaint(daemon.command("cancel", "/elsewhere/x.wav"))
+    assert line.startswith("Nothing is under way for it: there is no such file")
 
 
 def test_pause_and_resume_say_until_when(daemon: Panotti) -> None:
@@ -428,6 +438,18 @@ def test_what_cannot_be_told_by_a_notification_is_told_in_the_terminal_alone(dae
     assert done.stdout.startswith("nobody.wav cannot be transcribed\n")
 
 
+def test_files_that_are_opened_with_wrong_settings_say_so_and_start_nothing(alone: Panotti) -> None:
+    alone.configure({"nonsense": 1})
+    assert "nonsense" in complaint(alone.command("desktop", "transcribe", SENTENCE))
+
+
+def test_open_says_how_the_folder_of_transcripts_comes_to_be(alone: Panotti) -> None:
+    line = complaint(alone.command("open"))
+    assert line.startswith(f"There is nothing to open: {alone.transcripts} is not there.")
+    assert "`panotti run`" in line
+    assert str(alone.recordings) in line
+
+
 def test_open_says_why_there_is_nothing_to_open(daemon: Panotti) -> None:
     untouched = daemon.home / "old" / "old0.wav"
     line = f"There is nothing to open: {untouched} has no transcript: "
@@ -450,6 +472,13 @@ def test_transcribe_writes_the_other_formats(alone: Panotti) -> None:
     assert json.loads(said(alone, "transcribe", SENTENCE, "-f", "json"))["segments"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_transcribe_writes_json_of_a_file_whose_name_is_not_unicode(alone: Panotti) -> None:
+    odd = alone.home / os.fsdecode(b"\xff.wav")
+    shutil.copy(SENTENCE, odd)
+    assert json.loads(said(alone, "transcribe", odd, "-f", "json"))["segments"]
+
+
 def test_transcribe_says_in_one_line_what_is_wrong_with_a_file(alone: Panotti) -> None:
     text = alone.home / "notes.wav"
     text.write_text("no sound in it")
@@ -460,6 +489,26 @@ def test_transcribe_says_in_one_line_what_is_wrong_with_a_file(alone: Panotti) -
     foreign = alone.command("transcribe", SENTENCE, "--language", "english")
     assert (foreign.returncode, foreign.stdout) == (2, "")
     assert "must be auto or the code of a language, such as en" in foreign.stderr
+
+
+def test_transcribe_says_which_files_it_cannot_and_goes_on_with_the_others(alone: Panotti) -> None:
+    text, too_long = alone.home / "notes.wav", alone.home / ("x" * 300)
+    text.write_text("no sound in it")
+    done = alone.command("transcribe", "~/nobody.wav", text, too_long, alone.home, SENTENCE)
+    assert done.returncode == 1
+    assert word_error_rate(WORDS, done.stdout) <= 0.2
+    assert done.stderr.splitlines() == [
+        f"{Path.home() / 'nobody.wav'} cannot be transcribed: there is no such file",
+        f"{text} cannot be transcribed: it is text, not a recording",
+        f"{too_long} cannot be transcribed: it cannot be read (File name too long)",
+        f"{alone.home} cannot be transcribed: it is a folder",
+    ]
+
+
+def test_words_for_a_transcription_that_are_not_unicode_are_wrong_usage(alone: Panotti) -> None:
+    done = alone.command("transcribe", SENTENCE, "--vocabulary", os.fsdecode(b"\xff"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "must be valid Unicode" in done.stderr
 
 
 def test_transcribe_draws_its_progress_on_the_terminal_and_keeps_stdout_clean(alone: Panotti) -> None:
@@ -581,6 +630,34 @@ def test_run_says_where_to_drop_recordings_and_stop_ends_it(alone: Panotti) -> N
     assert f"Drop recordings into {watched}; transcripts go to {output}\n" in told
     assert not alone.paths.runtime_file.exists()
     assert "panotti run" in complaint(alone.command("stop"))
+
+
+def test_run_asks_for_no_recordings_in_a_folder_that_is_not_there(alone: Panotti) -> None:
+    there, missing = alone.home / "a", alone.home / "b"
+    there.mkdir()
+    with run_in(alone, "--watch", str(there), "--watch", str(missing)) as process:
+        wait_until(lambda: alone.paths.runtime_file.exists() and alone.status().folders, "it runs")
+        said(alone, "stop")
+        told, _ = process.communicate(timeout=PATIENCE)
+    assert f"Drop recordings into {there}; " in told
+    assert f"Drop recordings into {missing}; " not in told
+    assert f"{missing}: the folder is not there; it is watched as soon as it is" in told
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [["config", "show"], ["transcribe", str(SENTENCE)]], ids=" ".join)
+def test_output_onto_a_full_disk_is_one_line(alone: Panotti, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "panotti_daemon", *arguments],
+            env=alone.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+        )
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert "No space left on device" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -39,7 +39,7 @@ def test_a_folder_that_went_is_shown_as_missing_and_watched_again_once_it_is_bac
         wait_until(lambda: _states(daemon, folders) == ["missing", "watching", "missing", "missing"])
         status = daemon.status()
         for missing in (folder for folder in status.folders if folder.state == "missing"):
-            assert missing.reason == "the folder is not there; it is watched again as soon as it is back"
+            assert missing.reason == "the folder is not there; it is watched as soon as it is"
             assert f"{missing.path}: {missing.reason}" in status.problems
 
         deleted.mkdir()

@@ -60,7 +60,7 @@ def test_odd_files_are_explained_and_the_good_file_after_them_is_done(
 
         (folder,) = (folder for folder in daemon.status().folders if folder.path == str(shut))
         assert folder.state == "unreadable"
-        assert folder.reason == "Permission denied; it is watched again as soon as it can be read"
+        assert folder.reason == "Permission denied; it is watched as soon as it can be read"
         shut.chmod(0o700)
         shutil.copy(shut_in, shut / "shut in.wav")
         daemon.wait_for(shut / "shut in.wav", FileState.DONE)

@@ -72,6 +72,8 @@ def test_a_running_daemon_takes_up_what_is_installed_and_lets_go_of_what_is_remo
         refused = daemon.command("plugins", "remove", "example", "--yes")
         assert refused.returncode == 1
         assert "use panotti plugins disable" in refused.stderr
+        refused = daemon.command("plugins", "remove", talks, "--yes")
+        assert refused.stderr == f"Nothing was changed: {talks} is not in the folder of your plugins.\n"
 
 
 def test_a_plugin_whose_upgrade_was_killed_halfway_runs_again_at_the_next_start(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -108,7 +109,7 @@ def test_requests_carry_their_bodies_and_the_token(paths: Paths) -> None:
         client = Client.from_paths(paths)
         assert (await client.pause(NOW)).activity is Activity.PAUSED
         assert (await client.retry_file("/in/a b.wav")).count == 1
-        await client.retry_recording("../shutdown?")
+        await client.retry_recording("..?shutdown")
         await client.shutdown()
 
     with ScriptedDaemon(paths) as daemon:
@@ -116,7 +117,7 @@ def test_requests_carry_their_bodies_and_the_token(paths: Paths) -> None:
     assert daemon.posts == [
         '/pause {"until":"2026-01-02T03:04:00Z"}',
         '/ledger/retry {"path":"/in/a b.wav"}',
-        "/recordings/../shutdown?/retry",
+        "/recordings/..?shutdown/retry",
         "/shutdown",
     ]
 
@@ -130,6 +131,40 @@ def test_a_wrong_token_is_a_failed_request(paths: Paths) -> None:
     with ScriptedDaemon(paths), pytest.raises(RequestFailed) as caught:
         asyncio.run(ask())
     assert caught.value.status == 401
+
+
+NOBODY = Client("http://127.0.0.1:1", "token")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "\udcff"])
+@pytest.mark.parametrize("request_", [NOBODY.plugin, NOBODY.event, NOBODY.recording, NOBODY.remove_server_key])
+def test_what_can_be_no_name_is_refused_before_anybody_is_asked(
+    request_: Callable[[str], Awaitable[object]], name: str
+) -> None:
+    async def asked() -> None:
+        await request_(name)
+
+    with pytest.raises(RequestFailed, match=re.escape(repr(name))) as caught:
+        asyncio.run(asked())
+    assert caught.value.status == 404
+
+
+@pytest.mark.parametrize(
+    "asking",
+    [
+        lambda: NOBODY.journal({"name": "\udcff"}),
+        lambda: NOBODY.use_model("\udcff"),
+        lambda: NOBODY.configure_plugin("example", {"\udcff": 1}),
+    ],
+)
+def test_words_that_are_not_unicode_are_refused_before_anybody_is_asked(
+    asking: Callable[[], Awaitable[object]],
+) -> None:
+    async def asked() -> None:
+        await asking()
+
+    with pytest.raises(RequestFailed, match="not valid Unicode"):
+        asyncio.run(asked())
 
 
 def test_a_stream_that_is_left_before_its_end_leaves_nothing_open(paths: Paths) -> None:

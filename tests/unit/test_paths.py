@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from panotti_daemon.errors import PanottiError
 from panotti_daemon.paths import Paths, bundled
 
 
@@ -31,6 +32,12 @@ def test_our_own_folders_are_closed_to_other_users(tmp_path: Path) -> None:
     paths.create()
     for folder in (paths.config, paths.data, paths.state, paths.cache, paths.runtime):
         assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_home_that_cannot_be_made_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PanottiError, match="file/config cannot be made: Not a directory"):
+        Paths.from_environment({"PANOTTI_HOME": str(tmp_path / "file")}).create()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems always have one")

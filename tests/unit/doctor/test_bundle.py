@@ -82,3 +82,11 @@ def test_a_path_has_the_same_mark_everywhere_and_another_in_the_next_bundle() ->
 def test_a_bundle_that_cannot_be_written_is_one_line(paths: Paths) -> None:
     with pytest.raises(PanottiError, match=r"report\.zip cannot be written"):
         pack(paths.data / "nowhere" / "report.zip", [], paths)
+
+
+def test_a_bundle_takes_the_place_of_no_file(paths: Paths, tmp_path: Path) -> None:
+    report = tmp_path / "report.zip"
+    report.write_text("somebody's own")
+    with pytest.raises(PanottiError, match=r"report\.zip is there already: name another file"):
+        pack(report, [], paths)
+    assert report.read_text() == "somebody's own"

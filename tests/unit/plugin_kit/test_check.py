@@ -29,6 +29,12 @@ def test_every_wrong_key_of_a_manifest_is_named_with_what_was_expected(tmp_path:
     assert "descripton: there is no such key; did you mean description?" in finding.text
 
 
+def test_of_a_folder_that_is_no_plugin_nothing_else_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def it(:\n")
+    (finding,) = check(tmp_path, {})
+    assert finding.text == f"{tmp_path / 'plugin.yaml'} cannot be read: No such file or directory"
+
+
 def test_a_line_that_is_no_python_is_named(tmp_path: Path) -> None:
     folder = plugin(tmp_path, "import this\nclass Plugin(:\n    pass\n")
     assert looked_at(folder) == [Finding(f"{folder / 'plugin.py'}:2: invalid syntax")]
