@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,16 @@ def _nothing_is_left_behind() -> Iterator[None]:
     wait_until(lambda: set(threading.enumerate()) <= threads, "the test's threads end")
     wait_until(lambda: not _alive(set(me.children(recursive=True)) - children), "its processes end")
     wait_until(lambda: len(me.net_connections(kind="inet")) <= sockets, "its connections close")
+
+
+@pytest.fixture
+def travel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Takes this computer to another time zone."""
+    if sys.platform == "win32":
+        pytest.skip("Windows looks the zone up each time")
+    yield lambda zone: monkeypatch.setenv("TZ", zone)
+    monkeypatch.undo()
+    time.tzset()
 
 
 def _alive(processes: set[psutil.Process]) -> list[psutil.Process]:

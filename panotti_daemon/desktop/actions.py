@@ -8,11 +8,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from panotti_daemon import __version__
 from panotti_daemon.client import Client
+from panotti_daemon.clock import local
 from panotti_daemon.desktop import clipboard
 from panotti_daemon.desktop.autostart import State, autostart_here
 from panotti_daemon.desktop.menu import Action, MenuEntry, tomorrow_morning
@@ -76,7 +77,7 @@ class Actions:
 
     async def _ask(self, entry: MenuEntry) -> None:
         target = entry.target or ""
-        now = datetime.now().astimezone()
+        now = local(datetime.now(UTC))
         daemon = Client.from_paths(self._paths)
         match entry.action:
             case Action.ACCEPT_BACKLOG:

@@ -13,10 +13,12 @@ from typing import Protocol, TypeVar
 import structlog
 
 from panotti_daemon.clock import Clock
+from panotti_daemon.core.plugins.blocking import in_own_thread
 from panotti_daemon.intake.candidates import not_media_by_name, why_not
+from panotti_daemon.intake.lanes import Lanes
 from panotti_daemon.intake.ledger import Ledger, LedgerRow, Seen
 from panotti_daemon.intake.observe import look, prove
-from panotti_daemon.intake.settle import Proof, Settled, Settler
+from panotti_daemon.intake.settle import Settled, Settler
 from panotti_daemon.intake.watcher import Found, Scan, Watcher, is_unicode
 from panotti_daemon.loops import keep_going
 from panotti_daemon.models.database import Database, Transaction, queries, stamp
@@ -29,7 +31,7 @@ T = TypeVar("T")
 
 LOOKS_AT_ONCE = 2000
 """Files that are looked at in one turn of the thread, so that nothing waits long behind ten thousand."""
-
+LOOKING = "look at files"
 
 LEFT_ALONE = (FileState.FORGOTTEN, FileState.ARCHIVED)
 """Not taken for new when the settings give their place to another folder."""
@@ -70,34 +72,43 @@ class Arrivals:
         self._backlog_limit = backlog_limit
         self._superseded = superseded
         self._expected = expected
-        self._settler = Settler()
-        self._wake = asyncio.Event()
+        self._empty: dict[Path, tuple[int, int] | None] = {}
+        """New folders in which nothing stood yet, each with its root: they may be mount points without their drives."""
+        self._settlers: dict[Path, Settler] = {}
+        """For each folder in which something settles."""
+        self._lanes = Lanes("settle", self._follow)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(keep_going("settle", self._follow), name="settle")
+        self._task = asyncio.create_task(keep_going("look elsewhere", self._look_elsewhere), name="look elsewhere")
+        self._lanes.start()
 
     async def stop(self) -> None:
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._lanes.stop()
 
     def reason(self, path: Path) -> str | None:
         """Why a file has not settled; None: it is not being followed."""
-        return self._settler.reason(path, self._clock.monotonic())
+        reasons = (settler.reason(path, self._clock.monotonic()) for settler in self._settlers.values())
+        return next(filter(None, reasons), None)
 
     def is_growing(self, path: Path) -> bool:
-        return path in self._settler
+        return any(path in settler for settler in self._settlers.values())
 
     def follow(self, path: Path) -> None:
         """Looks at a file until it has settled."""
         assert self.watcher
-        self._settler.watch(path, self.watcher.settings_for(path).settle_seconds, self._clock.monotonic())
-        self._wake.set()
+        folder = self.watcher.settings_for(path)
+        settler = self._settlers.setdefault(folder.path, Settler())
+        settler.watch(path, folder.settle_seconds, self._clock.monotonic())
+        self._lanes.wake(folder.path)
 
     def leave(self, path: Path) -> None:
         """Looks at the file no more until it changes or somebody asks."""
-        self._settler.forget(path)
+        for settler in self._settlers.values():
+            settler.forget(path)
 
     async def scanned(self, folder: WatchFolder, scan: Scan) -> None:
         found = await asyncio.to_thread(lambda: [file for file in scan.found if self._belongs(file.path, folder)])
@@ -109,13 +120,17 @@ class Arrivals:
             own = await _own_outputs(transaction, folder.path)
             found = [file for file in found if file.path not in own]
             found.sort(key=lambda file: file.look.mtime_ns, reverse=True)
-            first = await queries().folder_by_path(transaction.connection, path=str(folder.path)) is None
+            is_new = await queries().folder_by_path(transaction.connection, path=str(folder.path)) is None
             there = {f.path for f in found}
             absent = [row for path, row in rows.items() if row.present and path not in there]
             await self._gone(transaction, [row for row in absent if self._is_searched(row.path, folder, scan)])
             back = [f.path for f in found if f.path in rows and not rows[f.path].present]
             await self._ledger.set_presence(transaction, back, present=True)
-        await self._take_in(folder, found, rows, first=first)
+        if is_new and scan.is_blank:
+            self._empty[folder.path] = scan.root
+        elif is_new and folder.path in self._empty:
+            is_new = self._empty[folder.path] != scan.root
+        await self._take_in(folder, found, rows, first=is_new and not scan.is_blank)
         await self._look_elsewhere()
 
     async def hinted(self, folder: WatchFolder, paths: set[Path]) -> None:
@@ -126,7 +141,7 @@ class Arrivals:
             await self._hinted(folder, part)
 
     async def _hinted(self, folder: WatchFolder, paths: Sequence[Path]) -> None:
-        looks = await asyncio.to_thread(lambda: {path: look(path) for path in paths})
+        looks = await in_own_thread(lambda: {path: look(path) for path in paths}, LOOKING)
         async with self._database.transaction() as transaction:
             rows = await self._ledger.of_paths(transaction.connection, paths)
             own = await _own_outputs_among(transaction, [path for path in paths if path not in rows])
@@ -154,8 +169,9 @@ class Arrivals:
         for part in _parts(fresh):
             async with self._database.transaction() as transaction:
                 await self._ledger.see(transaction, [Seen(f.path, folder.path, f.look, backlog=first) for f in part])
-        if first:
-            await self._first_scanned(folder, found)
+        was_empty = self._empty.pop(folder.path, None) if found else None
+        if first or was_empty:
+            await self._first_scanned(folder, found if first else ())
         for file in (*fresh, *(file for file in again if file.path not in self._identifier)):
             self.follow(file.path)
 
@@ -165,9 +181,10 @@ class Arrivals:
         return self.watcher.settings_for(path).path == folder.path and not self.watcher.is_left_out(path, folder.path)
 
     def _is_searched(self, path: Path, folder: WatchFolder, scan: Scan) -> bool:
-        """Whether the scan would have found the file."""
+        """Whether the scan would have found the file. An empty folder may be a mount point without its drive."""
         assert self.watcher
-        return self.watcher.folder_of(path) is folder and scan.unread.isdisjoint(path.parents)
+        is_searched = self.watcher.folder_of(path) is folder and scan.unread.isdisjoint(path.parents)
+        return is_searched and not scan.is_blank
 
     async def _first_scanned(self, folder: WatchFolder, found: Sequence[Found]) -> None:
         """Noted behind its files: a first scan that was broken off is followed by another first one."""
@@ -184,7 +201,7 @@ class Arrivals:
         undecided = [row.path for row in rows if row.recording_id is None]
         await self._ledger.forget(transaction, undecided)
         for path in undecided:
-            self._settler.forget(path)
+            self.leave(path)
         await self._ledger.set_presence(transaction, [r.path for r in rows if r.recording_id], present=False)
 
     async def _look_elsewhere(self) -> None:
@@ -196,27 +213,28 @@ class Arrivals:
             if self.watcher.folder_of(row.path) is None and row.path not in self._identifier:
                 self.follow(row.path)
 
-    async def _follow(self) -> None:
-        await self._look_elsewhere()
-        while True:
-            for part in _parts(self._settler.due(self._clock.monotonic())):
-                await self._look_at(part)
-            next_due = self._settler.next_due()
-            self._wake.clear()
+    async def _follow(self, folder: Path, wake: asyncio.Event) -> None:
+        settler = self._settlers[folder]
+        while len(settler):
+            for part in _parts(settler.due(self._clock.monotonic())):
+                await self._look_at(settler, part)
+            next_due = settler.next_due()
+            wake.clear()
             with suppress(TimeoutError):
-                seconds = None if next_due is None else max(0.02, next_due - self._clock.monotonic())
+                seconds = 0.0 if next_due is None else max(0.02, next_due - self._clock.monotonic())
                 async with asyncio.timeout(seconds):
-                    await self._wake.wait()
+                    await wake.wait()
+        del self._settlers[folder]
 
-    async def _look_at(self, paths: Sequence[Path]) -> None:
-        looks = await asyncio.to_thread(lambda: [(path, look(path)) for path in paths])
-        quiet = [path for path, seen in looks if self._settler.looked(path, seen, self._clock.monotonic())]
+    async def _look_at(self, settler: Settler, paths: Sequence[Path]) -> None:
+        looks = await in_own_thread(lambda: [(path, look(path)) for path in paths], LOOKING)
+        quiet = [path for path, seen in looks if settler.looked(path, seen, self._clock.monotonic())]
         now = self._clock.monotonic()
-        if any(self._settler.is_expected(path, now) for path in paths if not not_media_by_name(path)):
+        if any(settler.is_expected(path, now) for path in paths if not not_media_by_name(path)):
             self._expected()
         gone = [path for path, seen in looks if seen is None]
-        proofs = await asyncio.to_thread(lambda: [(path, prove(path)) for path in quiet])
-        settled = [s for path, proof in proofs if (s := self._proved(path, proof))]
+        proofs = await in_own_thread(lambda: [(path, prove(path)) for path in quiet], LOOKING) if quiet else []
+        settled = [s for path, proof in proofs if (s := settler.proved(path, proof, self._clock.monotonic()))]
         if not settled and not gone:
             return
         try:
@@ -244,9 +262,6 @@ class Arrivals:
         for file, _, _ in turns:
             log.debug("settled", path=str(file.path))
         return turns
-
-    def _proved(self, path: Path, proof: Proof) -> Settled | None:
-        return self._settler.proved(path, proof, self._clock.monotonic())
 
 
 def _is_open(row: LedgerRow) -> bool:

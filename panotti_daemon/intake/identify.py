@@ -19,24 +19,25 @@ from typing import Protocol
 import structlog
 
 from panotti_daemon.clock import Clock, local
+from panotti_daemon.core.plugins.blocking import in_own_thread
 from panotti_daemon.engine.messages import Probe, ProbeKind
 from panotti_daemon.errors import PanottiError
-from panotti_daemon.intake import tracks
 from panotti_daemon.intake.candidates import not_media_by_name
+from panotti_daemon.intake.lanes import Lanes
 from panotti_daemon.intake.ledger import Ledger, LedgerRow
 from panotti_daemon.intake.observe import hash_file, look
-from panotti_daemon.intake.register import Part, Register, asked_by
+from panotti_daemon.intake.register import Outside, Part, Register
 from panotti_daemon.intake.settle import Settled
-from panotti_daemon.loops import keep_going
 from panotti_daemon.models.database import Database, Transaction, queries
+from panotti_daemon.models.recording import tracks
 from panotti_daemon.models.recording.models import FileState
 from panotti_daemon.models.recording.names import stem
-from panotti_daemon.models.transcript.models import RequestedSettings
 from panotti_daemon.settings import WatchFolder
 
 log = structlog.get_logger(__name__)
 
 BATCH_FILES = 32
+READING = "read files"
 BATCH_BYTES = 256_000_000
 
 
@@ -75,8 +76,7 @@ class Identify:
         self._order = count()
         self._grace: dict[Path, tuple[float, WatchFolder]] = {}
         """Until when a track waits for its sibling."""
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._lanes = Lanes("identify", self._work)
         self._stopped = False
 
     def __contains__(self, path: Path) -> bool:
@@ -84,19 +84,17 @@ class Identify:
 
     def start(self, follower: Follower) -> None:
         self._follower = follower
-        self._task = asyncio.create_task(keep_going("identify", self._work), name="identify")
+        self._lanes.start()
 
     async def stop(self) -> None:
         self._stopped = True
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._lanes.stop()
 
     def add(self, settled: Settled, folder: WatchFolder, row: LedgerRow) -> None:
         urgency = 0 if row.urgent else 2 if row.backlog else 1
         age = -settled.look.mtime_ns if row.backlog else next(self._order)
         self._turns[settled.path] = _Turn(urgency, age, settled.path, settled, folder, row)
-        self._wake.set()
+        self._lanes.wake(folder.path)
 
     def hurry(self, path: Path) -> None:
         """A person wants this file now."""
@@ -105,7 +103,7 @@ class Identify:
             turn.row = turn.row.model_copy(update={"urgent": True})
         if waiting := self._grace.get(path):
             self._grace[path] = (self._clock.monotonic(), waiting[1])
-        self._wake.set()
+            self._lanes.wake(waiting[1].path)
 
     def leave(self, path: Path) -> None:
         """Its turn does not come: call it in the transaction that says so."""
@@ -117,17 +115,18 @@ class Identify:
         for other in await self._register.supersede(row):
             self._follower.follow(other.path)
 
-    async def _work(self) -> None:
+    async def _work(self, folder: Path, wake: asyncio.Event) -> None:
         while True:
-            self._wake.clear()
-            await self._end_grace()
-            while self._turns:
-                await self._identify_or_give_up(self._next_batch())
+            wake.clear()
+            await self._end_grace(folder)
+            while batch := self._next_batch(folder):
+                await self._identify_or_give_up(batch)
+            next_end = min((end for end, waiting in self._grace.values() if waiting.path == folder), default=None)
+            if next_end is None:
+                return
             with suppress(TimeoutError):
-                next_end = min((end for end, _ in self._grace.values()), default=None)
-                seconds = None if next_end is None else max(0.02, next_end - self._clock.monotonic())
-                async with asyncio.timeout(seconds):
-                    await self._wake.wait()
+                async with asyncio.timeout(max(0.02, next_end - self._clock.monotonic())):
+                    await wake.wait()
 
     async def _identify_or_give_up(self, batch: list[_Turn]) -> None:
         """A file that nobody foresaw must not hold up the others for ever."""
@@ -146,10 +145,10 @@ class Identify:
                 await self._ledger.set(transaction, batch[0].path, FileState.FAILED, reason)
             self._turns.pop(batch[0].path, None)
 
-    def _next_batch(self) -> list[_Turn]:
+    def _next_batch(self, folder: Path) -> list[_Turn]:
         batch: list[_Turn] = []
         size = 0
-        for turn in heapq.nsmallest(BATCH_FILES, self._turns.values()):
+        for turn in heapq.nsmallest(BATCH_FILES, (turn for turn in self._turns.values() if turn.folder.path == folder)):
             size += turn.settled.look.size
             if batch and size > BATCH_BYTES:
                 break
@@ -158,7 +157,9 @@ class Identify:
 
     async def _identify(self, batch: list[_Turn]) -> None:
         opened = [turn for turn in batch if _plainly(turn) is None]
-        probes = await self._prober.probe([turn.path for turn in opened]) if opened else []
+        paths = [turn.path for turn in opened]
+        await in_own_thread(lambda: [_can_be_read(path) for path in paths], READING)
+        probes = await self._prober.probe(paths) if paths else []
         media: list[tuple[_Turn, Probe]] = []
         async with self._database.transaction() as transaction:
             for turn in filter(self._is_due, batch):
@@ -210,9 +211,10 @@ class Identify:
         return bool(await queries().is_adopted_name(transaction.connection, name=turn.path.name))
 
     async def _are_recordings(self, media: Sequence[tuple[_Turn, Probe]]) -> None:
-        hashes = await asyncio.to_thread(self._hash, [turn.path for turn, _ in media])
-        looks = await asyncio.to_thread(lambda: [look(turn.path) for turn, _ in media])
-        asked = await asked_by([turn.folder for turn, _ in media])
+        paths = [turn.path for turn, _ in media]
+        hashes, looks = await in_own_thread(lambda: (self._hash(paths), [look(path) for path in paths]), READING)
+        came = {path: content for path, content in zip(paths, hashes, strict=True) if isinstance(content, str)}
+        outside = await self._register.look_outside([turn.folder for turn, _ in media], came)
         superseded: list[LedgerRow] = []
         async with self._database.transaction() as transaction:
             for (turn, probe), content_hash, seen in zip(media, hashes, looks, strict=True):
@@ -223,13 +225,12 @@ class Identify:
                 elif isinstance(content_hash, OSError):
                     await self._ledger.set(transaction, turn.path, FileState.WAITING, _unread(content_hash))
                 else:
-                    wish = asked[turn.folder.path]
-                    superseded += await self._is_recording(transaction, turn, probe, content_hash, wish)
+                    superseded += await self._is_recording(transaction, turn, probe, content_hash, outside)
         for row in superseded:
             await self.supersede(row)
 
     async def _is_recording(
-        self, transaction: Transaction, turn: _Turn, probe: Probe, content_hash: str, asked: RequestedSettings
+        self, transaction: Transaction, turn: _Turn, probe: Probe, content_hash: str, outside: Outside
     ) -> list[LedgerRow]:
         """Returns the rows whose earlier recording this one supersedes."""
         track = tracks.match(turn.path.name, turn.folder.tracks)
@@ -239,20 +240,20 @@ class Identify:
             return []
         part = Part(row, track.label if track else None, content_hash)
         if track is None or len(turn.folder.tracks) < 2:
-            return await self._register.commit(transaction, [part], turn.folder, asked, stem(turn.path.name))
-        return await self._commit_track(transaction, turn, track, part, asked)
+            return await self._register.commit(transaction, [part], turn.folder, outside, stem(turn.path.name))
+        return await self._commit_track(transaction, turn, track, part, outside)
 
     async def _commit_track(
-        self, transaction: Transaction, turn: _Turn, track: tracks.TrackName, part: Part, asked: RequestedSettings
+        self, transaction: Transaction, turn: _Turn, track: tracks.TrackName, part: Part, outside: Outside
     ) -> list[LedgerRow]:
         siblings, growing = await self._siblings(transaction, turn.path, track, turn.folder)
         if siblings:
             for sibling in siblings:
                 self._grace.pop(sibling.row.path, None)
             parts = sorted([part, *siblings], key=lambda p: list(turn.folder.tracks).index(p.label or ""))
-            return await self._register.commit(transaction, parts, turn.folder, asked, track.title)
+            return await self._register.commit(transaction, parts, turn.folder, outside, track.title)
         if turn.row.urgent and not growing:
-            return await self._register.commit(transaction, [part], turn.folder, asked, track.title)
+            return await self._register.commit(transaction, [part], turn.folder, outside, track.title)
         seconds = turn.folder.track_grace_seconds
         self._grace[turn.path] = (self._clock.monotonic() + seconds, turn.folder)
         until = local(self._clock.now() + timedelta(seconds=seconds))
@@ -282,12 +283,16 @@ class Identify:
             growing = growing or self._follower.is_growing(row.path) or row.path in self._turns
         return list(parts.values()), growing
 
-    async def _end_grace(self) -> None:
+    async def _end_grace(self, watched: Path) -> None:
         """Tracks whose sibling did not come are recordings of their own."""
         now = self._clock.monotonic()
-        for path, folder in [(path, folder) for path, (end, folder) in self._grace.items() if end <= now]:
+        ended = [(path, folder) for path, (end, folder) in self._grace.items() if end <= now and folder.path == watched]
+        for path, folder in ended:
             track = tracks.match(path.name, folder.tracks)
-            asked = await asked_by([folder])
+            async with self._database.reading() as connection:
+                row = await self._ledger.get(connection, path)
+            came = {path: row.content_hash} if row and row.content_hash else {}
+            outside = await self._register.look_outside([folder], came)
             async with self._database.transaction() as transaction:
                 if path not in self._grace:
                     continue
@@ -301,10 +306,25 @@ class Identify:
                     continue
                 del self._grace[path]
                 part = Part(row, track.label, row.content_hash)
-                await self._register.commit(transaction, [part], folder, asked[folder.path], track.title)
+                await self._register.commit(transaction, [part], folder, outside, track.title)
 
 
 SKIPPED = "it was here before Panotti, and you chose to leave such files alone; `panotti retry` transcribes it"
+
+
+def _can_be_read(path: Path) -> bool:
+    """Asked for the sake of a drive that hangs: here it is waited for, while the engine's process would be taken to
+    hang on a damaged file."""
+    try:
+        with open(path, "rb", buffering=0, opener=_at_once) as file:
+            return len(file.read(1)) == 1
+    except OSError:
+        return False
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Not waiting for a writer, where a pipe has come into the file's place."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _plainly(turn: _Turn) -> tuple[FileState, str] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +18,7 @@ from panotti_daemon.models.transcript import store as transcripts
 from panotti_daemon.models.transcript.models import TranscriptStatus
 from panotti_daemon.models.transcript.proof import Written
 from panotti_daemon.settings import WatchFolder
+from panotti_daemon.spelling import is_within
 
 
 class Library:
@@ -44,9 +44,9 @@ class Library:
         return [FinishedFile.model_validate(row) for row in rows]
 
     async def bytes_below(self, folder: Path) -> int:
-        prefix = f"{folder}{os.sep}"
         async with self._database.reading() as connection:
-            return int(await queries().bytes_below(connection, prefix=prefix, prefix_end=prefix + "\U0010ffff"))
+            rows = [row async for row in queries().sizes_of_files(connection)]
+        return await asyncio.to_thread(lambda: sum(row["size"] for row in rows if is_within(Path(row["path"]), folder)))
 
     async def doubt(self, file: FinishedFile) -> str | None:
         async with self._database.reading() as connection:

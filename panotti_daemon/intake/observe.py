@@ -17,6 +17,8 @@ from panotti_daemon.intake.settle import Look, Proof
 from panotti_daemon.intake.writers import held_open
 
 HASH_BLOCK = 1 << 20
+MOST_STORED = 2**63 - 1
+"""As a time in nanoseconds, it is in the year 2262; some file systems go on to 2446 and beyond."""
 
 
 def look(path: Path) -> Look | None:
@@ -27,7 +29,12 @@ def look(path: Path) -> Look | None:
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
-    return Look(status.st_size, status.st_mtime_ns, status.st_ino)
+    return Look(status.st_size, min(status.st_mtime_ns, MOST_STORED), as_stored(status.st_ino))
+
+
+def as_stored(inode: int) -> int:
+    """The database holds 63 bits: network drives, mergerfs and ReFS give numbers with more."""
+    return inode & MOST_STORED
 
 
 def prove(path: Path) -> Proof:

@@ -7,10 +7,13 @@ folder asks of the engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -20,19 +23,22 @@ from panotti_daemon.core.events.models import Event
 from panotti_daemon.core.events.types import EventPriority, RecordingData, RecordingKnown, RecordingReady
 from panotti_daemon.core.plugins.blocking import in_own_thread
 from panotti_daemon.ids import new_id
-from panotti_daemon.intake import tracks
 from panotti_daemon.intake.ledger import Ledger, LedgerRow
 from panotti_daemon.models.database import Database, Transaction, queries
 from panotti_daemon.models.recording import store as recordings
+from panotti_daemon.models.recording import tracks
 from panotti_daemon.models.recording.models import FileState, Recording, Track
 from panotti_daemon.models.transcript import store as transcripts
 from panotti_daemon.models.transcript.models import RequestedSettings, TranscriptStatus
 from panotti_daemon.settings import WatchFolder
+from panotti_daemon.spelling import is_same_entry
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 PATIENCE_SECONDS = 1.0
-"""For a drive to say whether a file is there."""
+"""For a drive to answer, where others wait for it."""
 UNDER_WAY = (FileState.READY, FileState.TRANSCRIBING, FileState.WAITING)
 
 
@@ -43,6 +49,16 @@ class Part:
     row: LedgerRow
     label: str | None
     content_hash: str
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What is looked up on drives, which may take their time: never in a transaction, for all others wait for that."""
+
+    asked: Mapping[Path, RequestedSettings]
+    """Of the engine, by each folder."""
+    gone: frozenset[Path]
+    """Originals that stand there no more. What stands on a drive that does not answer is not known to be gone."""
 
 
 class Register:
@@ -74,16 +90,28 @@ class Register:
             await queries().delete_pending_transcripts(connection, recording_id=row.recording_id)
         return [other for other in counting_on_it if other.present and other.path != row.path]
 
+    async def look_outside(self, folders: Iterable[WatchFolder], came: Mapping[Path, str]) -> Outside:
+        """For files that came to these folders, each with its content."""
+        async with self._database.reading() as connection:
+            hashes = json.dumps(list(came.values()))
+            rows = await self._ledger.select(connection, "sources_of_contents", hashes=hashes)
+        by_folder: dict[Path, list[Path]] = defaultdict(list)
+        for row in rows:
+            if row.path not in came:
+                by_folder[row.folder].append(row.path)
+        gone = await asyncio.gather(*(_gone_of(paths, came) for paths in by_folder.values()))
+        return Outside(await asked_by(folders), frozenset[Path]().union(*gone))
+
     async def commit(
         self,
         transaction: Transaction,
         parts: Sequence[Part],
         folder: WatchFolder,
-        asked: RequestedSettings,
+        outside: Outside,
         title: str,
     ) -> list[LedgerRow]:
-        """Stores what is known of the recording and is `asked_by` its folder, and tells it. Returns the rows whose
-        earlier recording this one supersedes, for `supersede` once the transaction has ended."""
+        """Stores what is known of the recording and asked by its folder, and tells it. Returns the rows whose earlier
+        recording this one supersedes, for `supersede` once the transaction has ended."""
         connection = transaction.connection
         content = tracks.content_id([part.content_hash for part in parts])
         recording = self._recording(parts, folder, title, content)
@@ -93,10 +121,18 @@ class Register:
             await recordings.insert(connection, recording)
         else:
             recording = recording.model_copy(
-                update={"id": known.id, "revision": known.revision, "revision_of": known.revision_of}
+                update={
+                    "id": known.id,
+                    "revision": known.revision,
+                    "revision_of": known.revision_of,
+                    "tracks": _numbered_as(known.tracks, recording.tracks),
+                }
             )
-        transcript_id, is_new = await transcripts.get_or_create(connection, recording.id, asked, self._clock.now())
-        original = await self._original(transaction, recording.id, {part.row.path for part in parts})
+        transcript_id, is_new = await transcripts.get_or_create(
+            connection, recording.id, outside.asked[folder.path], self._clock.now()
+        )
+        own = {part.row.path for part in parts}
+        original = await self._original(transaction, recording.id, own | outside.gone)
         own_work = is_new or (original is None and await self._is_unworked(transaction, transcript_id))
         if known and original is None:
             await recordings.relocate(connection, recording)
@@ -146,12 +182,14 @@ class Register:
 
     async def ask_anew(self, folders: Iterable[WatchFolder], folder_of: Callable[[Path], WatchFolder | None]) -> None:
         """What is not transcribed yet gets the settings that its folder has by now: they may be what it waits for. What
-        stands in several folders that differ keeps those that it was registered with."""
-        wishes = await asked_by(folders)
+        stands in several folders that differ, or in one that does not answer, keeps those that it was registered
+        with."""
+        answers = await asyncio.gather(*(_answered(asked_by([folder]), {}) for folder in folders))
+        wishes = {path: wish for answer in answers for path, wish in answer.items()}
         async with self._database.transaction() as transaction:
             rows = await self._ledger.select(transaction.connection, "files_of_pending_transcripts")
             for transcript_id, files in groupby(rows, key=lambda row: row.transcript_id or ""):
-                asked = [wishes[folder.path] if (folder := folder_of(file.path)) else None for file in files]
+                asked = [wishes.get(folder.path) if (folder := folder_of(file.path)) else None for file in files]
                 if (wish := asked[0]) and all(other == wish for other in asked):
                     await transcripts.ask_anew(transaction.connection, transcript_id, wish)
 
@@ -184,12 +222,9 @@ class Register:
                 return recording.model_copy(update={"revision": earlier.revision + 1, "revision_of": earlier.id})
         return recording
 
-    async def _original(self, transaction: Transaction, recording_id: str, own: set[Path]) -> Path | None:
+    async def _original(self, transaction: Transaction, recording_id: str, none_of: set[Path]) -> Path | None:
         rows = await self._ledger.select(transaction.connection, "sources_of_recording", recording_id=recording_id)
-        for row in rows:
-            if row.path not in own and await _is_there(row.path):
-                return row.path
-        return None
+        return next((row.path for row in rows if row.path not in none_of), None)
 
     async def _is_unworked(self, transaction: Transaction, transcript_id: str) -> bool:
         transcript = await transcripts.get(transaction.connection, transcript_id)
@@ -216,20 +251,27 @@ class Register:
         return Event.create(name, payload, correlation_id=recording.id, priority=priority, created_at=self._clock.now())
 
 
-async def _is_there(path: Path) -> bool:
-    """What stands on a drive that does not answer is not known to be gone; the database, which is held meanwhile, waits
-    no longer for it."""
+async def _gone_of(sources: Sequence[Path], came: Iterable[Path]) -> set[Path]:
+    """One that came under the same name, spelled in another way, is gone under the old one."""
+
+    def look() -> set[Path]:
+        return {path for path in sources if not path.exists() or any(is_same_entry(path, new) for new in came)}
+
+    return await _answered(in_own_thread(look, "look for originals"), set())
+
+
+async def _answered(question: Awaitable[T], else_: T) -> T:
+    """By a drive that may hang."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return await in_own_thread(path.exists, "look for an original")
+            return await question
     except TimeoutError:
-        return True
+        return else_
 
 
 async def asked_by(folders: Iterable[WatchFolder]) -> dict[Path, RequestedSettings]:
-    """What each folder, by its path, asks of the engine. Its vocabulary may stand on a slow drive: ask outside of
-    transactions."""
-    return await asyncio.to_thread(lambda: {folder.path: requested_settings(folder) for folder in folders})
+    """What each folder, by its path, asks of the engine. Its vocabulary may stand on a slow drive."""
+    return await in_own_thread(lambda: {folder.path: requested_settings(folder) for folder in folders}, "read settings")
 
 
 def requested_settings(folder: WatchFolder) -> RequestedSettings:
@@ -255,6 +297,12 @@ def _terms(vocabulary: tuple[str, ...] | Path) -> tuple[str, ...]:
         log.warning("vocabulary cannot be read", path=str(vocabulary), reason=str(error))
         return ()
     return tuple(line.strip() for line in lines if line.strip())
+
+
+def _numbered_as(known: Sequence[Track], tracks: Sequence[Track]) -> tuple[Track, ...]:
+    """In the order of before, whatever their names are by now: what was decoded of them is kept by their numbers."""
+    numbers = {track.content_hash: number for number, track in enumerate(known)}
+    return tuple(sorted(tracks, key=lambda track: numbers.get(track.content_hash, len(numbers))))
 
 
 def _already(status: TranscriptStatus) -> tuple[FileState, str]:

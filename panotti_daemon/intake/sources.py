@@ -12,13 +12,17 @@ from panotti_daemon.intake.observe import look
 from panotti_daemon.models.database import Database
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import FileState, Recording
+from panotti_daemon.settings import WatchFolder
 
 Recheck = Callable[[Path], Awaitable[None]]
 
 
 class Sources:
-    def __init__(self, database: Database, ledger: Ledger, recheck: Recheck) -> None:
+    def __init__(
+        self, database: Database, ledger: Ledger, recheck: Recheck, settings_for: Callable[[Path], WatchFolder]
+    ) -> None:
         """`recheck` has the intake look at a path again."""
+        self._settings_for = settings_for
         self._database = database
         self._ledger = ledger
         self._recheck = recheck
@@ -30,7 +34,7 @@ class Sources:
             if transcript_id is None:
                 return recording
             rows = await self._ledger.select(connection, "sources_of_transcript", transcript_id=transcript_id)
-        return _placed(recording, [row for row in rows if row.present])
+        return _placed(recording, [row for row in rows if row.present], self._settings_for)
 
     async def is_whole(self, recording: Recording) -> bool:
         for track in recording.tracks:
@@ -69,7 +73,7 @@ class Sources:
             self._look_again(other.path)
 
 
-def _placed(recording: Recording, files: Sequence[LedgerRow]) -> Recording:
+def _placed(recording: Recording, files: Sequence[LedgerRow], settings_for: Callable[[Path], WatchFolder]) -> Recording:
     """The recording with its tracks where these files stand: one may have been renamed, and a copy in another folder
     may be the source of a transcript of its own."""
     by_content = {row.content_hash: row for row in files}
@@ -79,4 +83,5 @@ def _placed(recording: Recording, files: Sequence[LedgerRow]) -> Recording:
         if row is None or row.size is None or row.mtime_ns is None:
             return recording
         tracks.append(track.model_copy(update={"path": row.path, "size": row.size, "mtime_ns": row.mtime_ns}))
-    return recording.found_at(tuple(tracks), by_content[tracks[0].content_hash].folder)
+    folder = by_content[tracks[0].content_hash].folder
+    return recording.found_at(tuple(tracks), folder, settings_for(tracks[0].path).tracks)

@@ -14,7 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -25,14 +25,17 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+from panotti_daemon.core.plugins.blocking import in_own_thread
 from panotti_daemon.intake.candidates import why_not, why_not_enter
 from panotti_daemon.intake.observe import look
 from panotti_daemon.intake.settle import Look
 from panotti_daemon.loops import keep_going
 from panotti_daemon.settings import WatchFolder
+from panotti_daemon.spelling import compared, is_within
 
 log = structlog.get_logger(__name__)
 
+WATCHING = "watch folders"
 ROOT_CHECK_SECONDS = 3.0
 NETWORK_POLL_SECONDS = 15.0
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -67,8 +70,12 @@ class Scan:
     """Every candidate in a folder."""
 
     found: list[Found]
+    root: tuple[int, int] | None = None
+    """What tells the folder from another one at the same place, such as a drive that was mounted since."""
     unread: frozenset[Path] = frozenset()
     """Sub-folders that could not be read: what stands in them is not known to be gone."""
+    is_blank: bool = False
+    """Nothing at all stands there."""
 
 
 @dataclass
@@ -107,7 +114,7 @@ class Watcher:
         """`left_out` are folders that are never looked into: outputs, and Panotti's own."""
         self._receiver = receiver
         self._rescan_seconds = rescan_seconds
-        self._left_out = frozenset(left_out)
+        self._left_out = frozenset(map(compared, left_out))
         self._observer: BaseObserver | None = None
         self._folders = [_Folder(FolderState(settings)) for settings in folders]
         self._tasks: list[asyncio.Task[None]] = []
@@ -139,13 +146,13 @@ class Watcher:
     def rescan(self, path: Path | None = None) -> None:
         """Soon scans the folder that holds the path, or all of them."""
         for folder in self._folders:
-            if path is None or path.is_relative_to(folder.settings.path):
+            if path is None or is_within(path, folder.settings.path):
                 folder.scan_wanted = True
                 folder.wake.set()
 
     def folder_of(self, path: Path) -> WatchFolder | None:
         """The watched folder that a path belongs to: the deepest, where one stands inside another."""
-        holding = [f.settings for f in self._folders if path.is_relative_to(f.settings.path)]
+        holding = [f.settings for f in self._folders if is_within(path, f.settings.path)]
         return max(holding, key=lambda settings: len(settings.path.parts), default=None)
 
     def settings_for(self, path: Path) -> WatchFolder:
@@ -153,18 +160,16 @@ class Watcher:
         return self.folder_of(path) or self._folders[0].settings.model_copy(update={"path": path.parent})
 
     def is_left_out(self, path: Path, root: Path) -> bool:
-        inside = [p for p in path.parents if p == root or p.is_relative_to(root)]
-        return any(p in self._left_out and p != root for p in inside) or any(
-            why_not_enter(p) for p in inside if p != root
-        )
+        inside = [p for p in path.parents if is_within(p, root) and not is_within(root, p)]
+        return any(compared(p) in self._left_out or why_not_enter(p) for p in inside)
 
     async def _follow(self, folder: _Folder) -> None:
         clock = asyncio.get_running_loop().time
         next_scan = 0.0  # begun again after trouble, it scans first, and so finds what it had not taken in
         while True:
-            identity, problem = await asyncio.to_thread(_identify, folder.settings.path)
+            identity, problem = await in_own_thread(lambda: look_at_root(folder.settings.path), WATCHING)
             if identity != folder.identity or self._has_lost_its_watch(folder):
-                await asyncio.to_thread(self._watch_anew, folder, identity)
+                await in_own_thread(partial(self._watch_anew, folder, identity), WATCHING)
                 folder.identity = identity
                 folder.scan_wanted = True
             self._tell(folder, problem)
@@ -180,11 +185,11 @@ class Watcher:
 
     async def _take_in_all(self, folder: _Folder) -> None:
         folder.scan_wanted = False
-        scan = await asyncio.to_thread(self._scan, folder.settings)
+        scan = await in_own_thread(lambda: self._scan(folder.settings), WATCHING)
         if scan is None:
             folder.identity = None
         else:
-            await self._receiver.scanned(folder.settings, scan)
+            await self._receiver.scanned(folder.settings, replace(scan, root=folder.identity))
 
     def _watch_anew(self, folder: _Folder, identity: tuple[int, int] | None) -> None:
         assert self._observer
@@ -217,7 +222,7 @@ class Watcher:
             for emitter in self._observer.emitters.copy()
         )
 
-    def _tell(self, folder: _Folder, problem: _Problem | None) -> None:
+    def _tell(self, folder: _Folder, problem: Problem | None) -> None:
         state = problem.state if problem else "polling" if folder.state.polling_seconds else "watching"
         reason = problem.reason if problem else None
         if (state, reason) != (folder.state.state, folder.state.reason) or not folder.told:
@@ -241,25 +246,27 @@ class Watcher:
                 log.warning("folder cannot be read", folder=str(folder), reason=error.strerror)
                 unread.add(folder)
                 continue
+            if not entries and folder == settings.path:
+                return Scan([], is_blank=True)
             for entry in entries:
                 path = Path(entry.path)
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if settings.recursive and path not in self._left_out and not why_not_enter(path):
+                        if settings.recursive and compared(path) not in self._left_out and not why_not_enter(path):
                             pending.append(path)
                         continue
                 except OSError:
                     continue
                 if why_not(path) is None and is_unicode(path) and (seen := look(path)):
                     found.append(Found(path, seen))
-        return Scan(found, frozenset(unread))
+        return Scan(found, unread=frozenset(unread))
 
     def _all_overflowed(self) -> None:
         if self._loop:
             self._loop.call_soon_threadsafe(self.rescan)
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
     state: Literal["missing", "unreadable"]
     reason: str
 
@@ -339,18 +346,18 @@ def is_unicode(path: Path) -> bool:
     return True
 
 
-def _identify(root: Path) -> tuple[tuple[int, int] | None, _Problem | None]:
+def look_at_root(root: Path) -> tuple[tuple[int, int] | None, Problem | None]:
     """What tells this root from another one made at the same place, and what is wrong with it."""
     try:
         status = root.stat()
         if not root.is_dir():
-            return None, _Problem("missing", "a file stands where the folder should be")
+            return None, Problem("missing", "a file stands where the folder should be")
         with os.scandir(root):
             pass
     except FileNotFoundError:
-        return None, _Problem("missing", "the folder is not there; it is watched again as soon as it is back")
+        return None, Problem("missing", "the folder is not there; it is watched as soon as it is")
     except OSError as error:
-        return None, _Problem("unreadable", f"{error.strerror}; it is watched again as soon as it can be read")
+        return None, Problem("unreadable", f"{error.strerror}; it is watched as soon as it can be read")
     return (status.st_dev, status.st_ino), None
 
 

@@ -336,7 +336,7 @@ def _remove(*paths: Path | None) -> None:
 
 def _remove_info(entry: Entry) -> None:
     if entry.info:
-        remove_info(entry.info, entry.file.path, entry.at)
+        remove_info(entry.info, entry.file.path)
 
 
 def _what_happened(entry: Entry) -> str:

@@ -72,9 +72,9 @@ class Plugin(PluginBase):
     async def act(self, action: str, arguments: dict[str, Any]) -> Any:
         match action:
             case "plan":
-                return await self._plan(include_earlier=bool(arguments.get("include_earlier")))
+                return await self._plan(include_earlier=_includes_earlier(arguments))
             case "run":
-                return await self._start_look(include_earlier=bool(arguments.get("include_earlier")))
+                return await self._start_look(include_earlier=_includes_earlier(arguments))
             case "undo":
                 return await self._undo(str(arguments.get("what") or ""))
             case "journal":
@@ -297,6 +297,14 @@ def _meant(journal: Journal, what: str) -> list[Entry]:
 
 def _words(error: OSError | PanottiError) -> str:
     return error.message if isinstance(error, PanottiError) else in_words(error)
+
+
+def _includes_earlier(arguments: dict[str, Any]) -> bool:
+    """A word, such as `no`, must not be taken for a yes. Raises PermanentError."""
+    wanted = arguments.get("include_earlier", False)
+    if not isinstance(wanted, bool):
+        raise PermanentError("include_earlier must be true or false")
+    return wanted
 
 
 def _shown(entry: Entry) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
-from unicodedata import normalize
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from panotti_daemon.core.plugins import FinishedFile, shown_size
+from panotti_daemon.core.plugins import FinishedFile, is_within, shown_size
 
-UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+UNITS = {"b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+CENTURY_DAYS = 36525
 
 
 class Action(StrEnum):
@@ -37,23 +37,25 @@ ENCODED = frozenset({Action.FLAC, Action.OPUS})
 def _folder(value: object) -> object:
     if not isinstance(value, str):
         return value
-    path = Path(value).expanduser()
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"cannot be used: {error}") from None
     if not path.is_absolute():
         raise ValueError("must be an absolute path, or begin with ~")
     return Path(os.path.normpath(path))
 
 
-def _bytes(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", value.strip().lower())
+def _bytes(value: object) -> int:
+    """A number alone is refused: what is meant as 20 GB and taken for 20 bytes would empty a folder."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmgt]?b)", str(value).strip().lower())
     if match is None:
         raise ValueError("must be a size such as 500 MB or 20 GB")
-    return round(float(match[1]) * UNITS[match[2]])
+    return round(float(match[1]) * UNITS[match[2][0]])
 
 
 Folder = Annotated[Path, BeforeValidator(_folder)]
-Size = Annotated[int, BeforeValidator(_bytes), Field(ge=0)]
+Size = Annotated[int, BeforeValidator(_bytes)]
 
 
 class Policy(BaseModel):
@@ -64,7 +66,7 @@ class Policy(BaseModel):
     action: Action = Action.KEEP
     archive: Folder | None = None
     """The folder that `archive`, `flac` and `opus` need."""
-    after_days: float | None = Field(None, ge=0)
+    after_days: float | None = Field(None, ge=0, le=CENTURY_DAYS)
     max_folder_size: Size | None = None
     min_free: Size | None = None
     protect: tuple[str, ...] = ()
@@ -99,14 +101,9 @@ class Config(BaseModel):
 
 
 def nearest(path: Path, folders: Iterable[Path]) -> Path | None:
-    """Of the folders that it is in, or is; accents may be spelled in either way."""
-    spelled = _composed(path)
-    above = (folder for folder in folders if spelled.is_relative_to(_composed(folder)))
+    """Of the folders that it is in, or is."""
+    above = (folder for folder in folders if is_within(path, folder))
     return max(above, key=lambda folder: len(folder.parts), default=None)
-
-
-def _composed(path: Path) -> Path:
-    return Path(normalize("NFC", str(path)))
 
 
 @dataclass(frozen=True)

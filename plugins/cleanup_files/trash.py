@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from panotti_daemon.core.plugins import Unavailable
+from panotti_daemon.core.plugins import Unavailable, local
 
 from .moves import NAME_BYTES, disk_of, fitting, free_name, is_taken, mount_point
 
@@ -50,23 +50,24 @@ def spot_for(path: Path, holding: Path) -> Spot:
 def write_info(info: Path, original: Path, at: datetime) -> None:
     """Before the file comes, as the specification wants it. FileExistsError if somebody took the name meanwhile."""
     with info.open("x", encoding="utf-8") as file:
-        file.write(_told(info, original, at))
+        file.write(f"{_whose(info, original)}DeletionDate={local(at):%Y-%m-%dT%H:%M:%S}\n")
         file.flush()
         os.fsync(file.fileno())
 
 
-def remove_info(info: Path, original: Path, at: datetime) -> None:
+def remove_info(info: Path, original: Path) -> None:
     """Unless somebody else wrote it."""
     with suppress(FileNotFoundError):
-        if info.read_text(encoding="utf-8", errors="replace") in (_told(info, original, at), ""):
+        text = info.read_text(encoding="utf-8", errors="replace")
+        if not text or text.startswith(_whose(info, original)):
             info.unlink()
 
 
-def _told(info: Path, original: Path, at: datetime) -> str:
+def _whose(info: Path, original: Path) -> str:
     path = original.parent.resolve() / original.name
     if not info.is_relative_to(_home()):
         path = path.relative_to(mount_point(path.parent))
-    return f"[Trash Info]\nPath={quote(str(path))}\nDeletionDate={at.astimezone():%Y-%m-%dT%H:%M:%S}\n"
+    return f"[Trash Info]\nPath={quote(str(path))}\n"
 
 
 def _home() -> Path:

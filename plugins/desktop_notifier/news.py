@@ -17,6 +17,7 @@ from panotti_daemon.core.plugins import (
     PluginRests,
     RecordingForgotten,
     TranscriptionCompleted,
+    local,
 )
 
 EXCERPT_LETTERS = 160
@@ -135,7 +136,7 @@ def _news_of(event: Event, *, show_text: bool) -> News | None:
             return None if problem.over else _problem(subject, problem.title, problem.message)
         case "daemon.plugin_rests":
             rest = event.read(PluginRests)
-            until = f"It is tried again at {rest.until.astimezone():%H:%M}."
+            until = f"It is tried again at {local(rest.until):%H:%M}."
             return _problem(subject, f"The plugin {rest.plugin} rests", f"{rest.reason}\n{until}")
         case "recording.forgotten":
             return None

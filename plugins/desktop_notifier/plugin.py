@@ -67,12 +67,12 @@ class Told(NamedTuple):
 
 class Plugin(PluginBase):
     class Config(BaseModel):
-        model_config = ConfigDict(extra="forbid", frozen=True)
+        model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
         level: Literal["all", "failures", "none"] = "all"
         show_text: bool = True
         """The first words of the transcript; lock screens may show them to others."""
-        quiet_hours: Annotated[str, AfterValidator(checked_hours)] | None = None
+        quiet_hours: Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(checked_hours)] | None = None
         """Local time, as in `22:00-07:00`."""
         together_seconds: float = Field(1.5, ge=0)
         """What comes within this time of the first is told with it."""

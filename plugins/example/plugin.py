@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from panotti_daemon.core.plugins import BaseModel, Event, PluginBase, TranscriptionCompleted
+from panotti_daemon.core.plugins import BaseModel, Event, PluginBase, TranscriptionCompleted, local
 
 
 class Plugin(PluginBase):
@@ -20,7 +20,7 @@ class Plugin(PluginBase):
         diary = transcript.parent / self.config.diary.expanduser()
         minutes, seconds = divmod(round(done.metadata.duration), 60)
         line = (
-            f"- {done.transcription.timestamp.astimezone():%Y-%m-%d %H:%M} [{done.recording.title}](<{transcript}>): "
+            f"- {local(done.transcription.timestamp):%Y-%m-%d %H:%M} [{done.recording.title}](<{transcript}>): "
             f"{minutes}:{seconds:02d}, {done.metadata.words} words\n"
         )
         # an event may come again after a crash: what is noted already is not noted twice

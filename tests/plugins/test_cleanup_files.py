@@ -200,6 +200,10 @@ def test_nothing_that_was_finished_before_is_touched_unless_asked(tmp_path: Path
             "early.wav": "it was finished before cleanup was switched on for its folder"
         }
         assert names(s.archive) == {"late.wav"}
+        for doubtful in ("no", "false", 1):
+            with pytest.raises(PermanentError, match="include_earlier must be true or false"):
+                await s.run(include_earlier=doubtful)
+        assert early.exists()
         await s.run(include_earlier=True)
         assert not early.exists()
 
@@ -302,7 +306,7 @@ def test_a_folder_that_is_too_big_loses_its_oldest_until_it_is_not(tmp_path: Pat
         await s.run()
         assert names(s.folder) == {"2.wav", "3.wav"}
 
-    play(tmp_path, act, action="archive", archive=str(tmp_path / "archive"), max_folder_size=250)
+    play(tmp_path, act, action="archive", archive=str(tmp_path / "archive"), max_folder_size="250 B")
 
 
 def test_an_archive_on_the_same_disk_frees_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def test_by_size_no_more_goes_than_must_and_the_oldest_first(
     files: list[FinishedFile], numbers: set[int], limit: int
 ) -> None:
     why = {files[n].path: "spared" for n in numbers if n < len(files)}
-    choice = chosen(files, policy(max_folder_size=limit), spared=why)
+    choice = chosen(files, policy(max_folder_size=f"{limit} B"), spared=why)
     gone = {due.file.transcript_id for due in choice.due}
     size = sum(f.size for f in files if f.transcript_id not in gone)
     free_to_go = {left.file.transcript_id for left in choice.left} - {f.transcript_id for f in files if f.path in why}
@@ -99,7 +100,7 @@ def test_by_size_no_more_goes_than_must_and_the_oldest_first(
 
 @given(recordings, st.integers(0, 3000), st.integers(0, 3000))
 def test_by_room_no_more_goes_than_must(files: list[FinishedFile], free: int, wanted: int) -> None:
-    choice = chosen(files, policy("delete", min_free=wanted), free=free)
+    choice = chosen(files, policy("delete", min_free=f"{wanted} B"), free=free)
     freed = sum(due.file.size for due in choice.due)
     assert free + freed >= wanted or len(choice.due) == len(files)
     if choice.due:
@@ -114,7 +115,7 @@ def test_who_keeps_recordings_is_not_even_told_of_them(files: list[FinishedFile]
 
 def test_two_folders_on_one_disk_make_room_together() -> None:
     files = [file("a", days=3), file("b", days=2)]
-    scopes = {f.path: Scope(f.path, policy("delete", min_free=100), disk=DISK) for f in files}
+    scopes = {f.path: Scope(f.path, policy("delete", min_free="100 B"), disk=DISK) for f in files}
     choice = choose(files, lambda f: scopes[f.path], free={DISK: 0}, now=NOW, spared={})
     assert names(choice) == ["a"]
 
@@ -151,6 +152,12 @@ def test_the_nearest_folder_decides() -> None:
         ({"default": {"action": "trash"}}, "needs to know when: after_days, max_folder_size or min_free"),
         ({"default": {"action": "flac", "after_days": 1}}, "action flac needs an archive folder"),
         ({"default": {"max_folder_size": "much"}}, "default.max_folder_size: must be a size such as 500 MB or 20 GB"),
+        ({"default": {"max_folder_size": 20}}, "default.max_folder_size: must be a size such as 500 MB or 20 GB"),
+        ({"default": {"min_free": "20"}}, "default.min_free: must be a size such as 500 MB or 20 GB"),
+        ({"default": {"after_days": 1e12}}, "default.after_days: must be at most 36525"),
+        ({"default": {"after_days": math.inf}}, "default.after_days: must be at most 36525"),
+        ({"default": {"archive": "~nobody-here/Archive"}}, "default.archive: cannot be used: Could not determine home"),
+        ({"folders": {"Calls": {}}}, "folders.Calls: must be an absolute path, or begin with ~"),
         ({"default": {"archive": "Archive"}}, "default.archive: must be an absolute path, or begin with ~"),
         ({"folders": {"/in": {"after": 1}}}, "folders./in.after: there is no such key; did you mean after_days?"),
     ],
@@ -163,7 +170,8 @@ def test_a_mistake_in_the_settings_is_named_with_its_key(settings: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    ("written", "size"), [("20 GB", 20 * 10**9), ("1.5tb", 15 * 10**11), ("500 MB", 5 * 10**8), (7, 7), ("7", 7)]
+    ("written", "size"),
+    [("20 GB", 20 * 10**9), ("1.5tb", 15 * 10**11), ("500 MB", 5 * 10**8), ("3k", 3000), ("7 B", 7)],
 )
-def test_sizes_are_written_as_people_write_them(written: object, size: int) -> None:
+def test_sizes_are_written_as_people_write_them(written: str, size: int) -> None:
     assert policy(min_free=written).min_free == size

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def test_the_info_of_somebody_else_is_not_removed(tmp_path: Path) -> None:
     info = spot_for(tmp_path / "call.wav", tmp_path).info
     assert info
     info.write_text("[Trash Info]\nPath=/elsewhere/call.wav\nDeletionDate=2026-03-01T12:00:00\n")
-    remove_info(info, tmp_path / "call.wav", AT)
+    remove_info(info, tmp_path / "call.wav")
     assert info.exists()
 
 
@@ -61,9 +62,22 @@ def test_our_own_info_is_removed_and_none_is_no_error(tmp_path: Path) -> None:
     info = spot_for(tmp_path / "call.wav", tmp_path).info
     assert info
     write_info(info, tmp_path / "call.wav", AT)
-    remove_info(info, tmp_path / "call.wav", AT)
+    remove_info(info, tmp_path / "call.wav")
     assert not info.exists()
-    remove_info(info, tmp_path / "call.wav", AT)
+    remove_info(info, tmp_path / "call.wav")
+
+
+def test_an_info_has_the_time_of_where_the_computer_is_and_is_removed_from_anywhere(
+    tmp_path: Path, travel: Callable[[str], None]
+) -> None:
+    info = spot_for(tmp_path / "call.wav", tmp_path).info
+    assert info
+    travel("EST5")
+    write_info(info, tmp_path / "call.wav", AT)
+    assert info.read_text().endswith("DeletionDate=2026-03-01T07:00:00\n")
+    travel("JST-9")
+    remove_info(info, tmp_path / "call.wav")
+    assert not info.exists()
 
 
 def test_where_a_systems_trash_gives_nothing_back_panotti_holds_the_file_itself(

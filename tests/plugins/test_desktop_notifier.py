@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from panotti_daemon.core.plugins import Event, NotificationCompleted
+from panotti_daemon.explain import dotted, explain
 from panotti_daemon.paths import bundled
 from panotti_daemon.testing import Hosting, PluginHost, event_for
 from plugins.desktop_notifier.news import Kind, News, folded, news_of, subject_of
+from plugins.desktop_notifier.plugin import Plugin
 from tests.daemon import PATIENCE
 
 pytest_plugins = ["panotti_daemon.testing.fixtures"]
@@ -65,6 +69,14 @@ def told_of(event: Event, *, show_text: bool = True) -> News:
     news = news_of(event, show_text=show_text)
     assert news
     return news
+
+
+def test_times_are_those_of_where_the_computer_is_by_now(travel: Callable[[str], None]) -> None:
+    travel("UTC0")
+    event = rests()
+    before = told_of(event).message
+    travel("XYZ-1")
+    assert told_of(event).message != before
 
 
 @pytest.mark.parametrize(
@@ -359,3 +371,18 @@ async def test_what_is_no_longer_true_when_the_quiet_hours_end_is_not_told(hoste
         assert [key for key in await notifying.state() if key.startswith("held/")]
         await notifying.deliver(attention(over=True))
         assert not [key for key in await notifying.state() if key.startswith("held/")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"quiet_hours": "25:00"}, "quiet_hours: must look like 22:00-07:00 (it is '25:00')"),
+        ({"quiet_hours": 7}, "quiet_hours: must look like 22:00-07:00 (it is 7)"),
+        ({"pause_seconds": math.inf}, "pause_seconds: must be a finite number (it is inf)"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_named_with_what_is_allowed(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Plugin.Config.model_validate(settings)
+    key, what = explain(raised.value, Plugin.Config)
+    assert f"{dotted(key)}: {what}" == said

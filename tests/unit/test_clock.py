@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -14,13 +13,6 @@ from panotti_daemon.hours import Hours
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows looks the zone up each time")
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def travel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    yield lambda zone: monkeypatch.setenv("TZ", zone)
-    monkeypatch.undo()
-    time.tzset()
 
 
 def test_a_new_time_zone_holds_at_once(travel: Callable[[str], None]) -> None:

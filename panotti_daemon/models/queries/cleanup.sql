@@ -9,9 +9,8 @@ JOIN recordings ON recordings.id = ledger.recording_id
 WHERE ledger.present = 1 AND ledger.state IN ('done', 'no speech') AND ledger.content_hash IS NOT NULL
 ORDER BY transcripts.created_at, ledger.path;
 
--- name: bytes_below$
-SELECT coalesce(sum(size), 0) FROM ledger
-WHERE path > :prefix AND path < :prefix_end AND present = 1 AND state <> 'archived';
+-- name: sizes_of_files
+SELECT path, size FROM ledger WHERE present = 1 AND state <> 'archived' AND size IS NOT NULL;
 
 -- name: archive_file!
 -- Before the file appears there, so that it is never taken for one that is new.

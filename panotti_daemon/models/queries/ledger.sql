@@ -59,6 +59,14 @@ SELECT * FROM ledger
 WHERE recording_id = :recording_id AND transcript_id IS NOT NULL AND state NOT IN ('duplicate', 'growing', 'ignored')
 ORDER BY path;
 
+-- name: sources_of_contents
+-- The same of all recordings that a file of such content belongs to.
+SELECT * FROM ledger
+WHERE transcript_id IS NOT NULL AND state NOT IN ('duplicate', 'growing', 'ignored') AND recording_id IN (
+    SELECT recording_id FROM ledger WHERE content_hash IN (SELECT value FROM json_each(:hashes))
+)
+ORDER BY path;
+
 -- name: sources_of_transcript
 SELECT * FROM ledger
 WHERE transcript_id = :transcript_id AND state NOT IN ('duplicate', 'growing', 'ignored') ORDER BY path;

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from panotti_daemon.choices import FileState as FileState
-from panotti_daemon.models.recording.names import stem
+from panotti_daemon.models.recording.tracks import title_of
 
 
 class Track(BaseModel):
@@ -43,10 +44,15 @@ class Recording(BaseModel):
     def path(self) -> Path:
         return self.tracks[0].path
 
-    def found_at(self, tracks: tuple[Track, ...], folder: Path) -> Recording:
-        """The same content where it stands as well; a file alone that has another name there is called by that."""
-        is_renamed = len(tracks) == 1 and tracks[0].path.name != self.path.name
-        title = stem(tracks[0].path.name) if is_renamed else self.title
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(track.path.name for track in self.tracks)
+
+    def found_at(self, tracks: tuple[Track, ...], folder: Path, patterns: Mapping[str, str]) -> Recording:
+        """The same content where it stands as well; files that have other names there give it their title, by the
+        `patterns` of the folder's tracks."""
+        is_renamed = tracks[0].path.name != self.path.name
+        title = title_of([track.path.name for track in tracks], patterns) if is_renamed else self.title
         return self.model_copy(update={"title": title, "tracks": tracks, "folder": folder})
 
 

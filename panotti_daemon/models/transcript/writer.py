@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from panotti_daemon.errors import OutputUnavailable, PlanOutdated
 from panotti_daemon.models.database import Database, queries, stamp, to_its_end
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import Recording
-from panotti_daemon.models.recording.names import stem
+from panotti_daemon.models.recording.tracks import match
 from panotti_daemon.models.transcript import outputs
 from panotti_daemon.models.transcript.formats import Document, Rendering, speaker_labels
 from panotti_daemon.models.transcript.models import Transcript
@@ -47,8 +48,8 @@ class OutputWriter:
         self._database = database
         self._clock = clock
         self._folder_of = folder_of
-        self._lock = asyncio.Lock()
-        """Two plans made at once could choose the same name."""
+        self._locks: dict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """For each folder: two plans made at once could choose the same name."""
 
     async def write(self, transcript: Transcript, recording: Recording) -> Mapping[str, Path]:
         """All formats of the folder's settings. What was written of another revision goes, where no file has that
@@ -79,9 +80,9 @@ class OutputWriter:
         if not missing:
             return {}
         neighbour = next(iter(there.values()), None)
-        if len(recording.tracks) == 1 and (neighbour is None or neighbour.stem == stem(came.name)):
-            copy = recording.tracks[0].model_copy(update={"path": came})
-            recording = recording.found_at((copy,), folder.path)
+        copy = await self._beside(came, recording, folder)
+        if neighbour is None or neighbour.stem == next(outputs.base_names(copy.names, copy.title)):
+            recording = copy
         if neighbour:
             destination = Destination(root, neighbour.parent, (neighbour.stem,), recording.title)
         else:
@@ -106,9 +107,25 @@ class OutputWriter:
 
     async def delete_unedited(self, recording_ids: Sequence[str]) -> list[Path]:
         """Deletes what Panotti wrote of these recordings and nobody changed; returns which files that were."""
-        async with self._lock:
-            known = await self._of_recordings(recording_ids)
-            return await asyncio.to_thread(_delete_unedited, known)
+        by_folder: dict[Path, list[KnownOutput]] = defaultdict(list)
+        for output in await self._of_recordings(recording_ids):
+            by_folder[output.path.parent].append(output)
+        deleted = []
+        for folder, known in by_folder.items():
+            async with self._locks[folder]:
+                deleted += await asyncio.to_thread(_delete_unedited, known)
+        return deleted
+
+    async def _beside(self, came: Path, recording: Recording, folder: WatchFolder) -> Recording:
+        """The recording as it stands where the file that came does."""
+        async with self._database.reading() as connection:
+            rows = [row async for row in queries().files_of_recording(connection, recording_id=recording.id)]
+        paths = [(row["content_hash"], Path(row["path"])) for row in rows if row["present"]]
+        here = {content: path for content, path in paths if _is_of_one_recording(path, came, folder.tracks)}
+        if len(recording.tracks) == 1:
+            here = {recording.tracks[0].content_hash: came}
+        tracks = [t.model_copy(update={"path": here.get(t.content_hash, t.path)}) for t in recording.tracks]
+        return recording.found_at(tuple(tracks), folder.path, folder.tracks)
 
     async def _outlived_by(self, recording: Recording) -> list[str]:
         """Its other revisions that no file holds any more."""
@@ -132,7 +149,7 @@ class OutputWriter:
         formats: tuple[Format, ...],
     ) -> Mapping[str, Path]:
         document = Document.of(transcript, recording, Rendering.of(folder))
-        async with self._lock:
+        async with self._locks[destination.folder]:
             for _ in range(PLANS):
                 known, earlier = await self._known(destination, recording)
                 plan = await asyncio.to_thread(outputs.plan, document, formats, destination, known, earlier)
@@ -175,6 +192,12 @@ class OutputWriter:
         rows = [{"path": str(output.path), "digest": output.digest} for output in plan.outputs]
         async with self._database.transaction() as transaction:
             await queries().forget_replaced_outputs(transaction.connection, rows)
+
+
+def _is_of_one_recording(path: Path, other: Path, patterns: Mapping[str, str]) -> bool:
+    """Whether their names say so."""
+    first, second = match(path.name, patterns), match(other.name, patterns)
+    return path.parent == other.parent and (first and first.title) == (second and second.title)
 
 
 def _written(known: Iterable[KnownOutput]) -> tuple[WrittenFile, ...]:

@@ -18,10 +18,12 @@ from panotti_daemon.intake.forget import Forget
 from panotti_daemon.intake.identify import Identify
 from panotti_daemon.intake.ledger import Ledger, LedgerRow, Seen
 from panotti_daemon.intake.observe import hash_file, look
-from panotti_daemon.intake.register import Part, Register, requested_settings
+from panotti_daemon.intake.register import Part, Register
+from panotti_daemon.intake.settle import Settled
 from panotti_daemon.intake.watcher import Watcher
-from panotti_daemon.models.database import Database
+from panotti_daemon.models.database import Database, Transaction
 from panotti_daemon.models.recording import store as recordings
+from panotti_daemon.models.recording import tracks
 from panotti_daemon.models.recording.models import FileState, Recording
 from panotti_daemon.models.transcript.models import Transcript
 from panotti_daemon.models.transcript.store import TranscriptStore
@@ -52,7 +54,8 @@ class Desk:
     async def seen(self, name: str, content: bytes = b"one") -> LedgerRow:
         """A file that appeared or changed, and has not been identified yet."""
         path = self.folder.path / name
-        path.write_bytes(content)
+        if not path.exists() or path.read_bytes() != content:
+            path.write_bytes(content)
         found = look(path)
         assert found
         async with self.database.transaction() as transaction:
@@ -62,11 +65,32 @@ class Desk:
     async def came(self, name: str, content: bytes = b"one") -> LedgerRow:
         """A file that has been identified as a recording."""
         row = await self.seen(name, content)
-        asked = requested_settings(self.folder)
+        content_hash = hash_file(row.path)
+        outside = await self.register.look_outside([self.folder], {row.path: content_hash})
         async with self.database.transaction() as transaction:
-            part = Part(row, None, hash_file(row.path))
-            await self.register.commit(transaction, [part], self.folder, asked, row.path.stem)
+            await self._settled(transaction, row, content_hash)
+            part = Part(row, None, content_hash)
+            await self.register.commit(transaction, [part], self.folder, outside, row.path.stem)
         return await self.row(name)
+
+    async def came_as_tracks(self, *files: tuple[str, str, bytes], folder: WatchFolder | None = None) -> LedgerRow:
+        """The first row of files, each a label, a name and a content, that have been identified as one recording."""
+        self.folder = folder or self.folder
+        parts = []
+        for label, name, content in files:
+            row = await self.seen(name, content)
+            parts.append(Part(row, label, hash_file(row.path)))
+        title = tracks.title_of([name for _, name, _ in files], self.folder.tracks)
+        outside = await self.register.look_outside([self.folder], {part.row.path: part.content_hash for part in parts})
+        async with self.database.transaction() as transaction:
+            for part in parts:
+                await self._settled(transaction, part.row, part.content_hash)
+            await self.register.commit(transaction, parts, self.folder, outside, title)
+        return await self.row(files[0][1])
+
+    async def _settled(self, transaction: Transaction, row: LedgerRow, content_hash: str) -> None:
+        assert row.look
+        await self.ledger.settled(transaction, [Settled(row.path, row.look)], content_hash=content_hash)
 
     async def transcribed(self, name: str, content: bytes = b"one", text: str = "Hello Ann.") -> str:
         """The id of a recording with a transcript that is stored, written and told."""

@@ -96,6 +96,14 @@ def test_what_is_noted_of_a_file_is_not_said_of_one_that_took_its_place(tmp_path
     play(tmp_path, act)
 
 
+def test_sizes_are_those_of_a_folder_however_its_accents_are_spelled(tmp_path: Path) -> None:
+    async def act(s: Scene) -> None:
+        await s.record("cafe\u0301/one.wav", b"x" * 10)
+        assert await s.library.bytes_below(s.folder / "caf\u00e9") == 10
+
+    play(tmp_path, act)
+
+
 def test_sizes_are_those_of_one_folder_and_not_of_one_with_a_longer_name(tmp_path: Path) -> None:
     async def act(s: Scene) -> None:
         await s.record("a/one.wav", b"x" * 10)

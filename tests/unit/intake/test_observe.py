@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import pytest
 
 from panotti_daemon.intake import writers
 from panotti_daemon.intake.headers import NO_PROMISE
-from panotti_daemon.intake.observe import hash_file, look, oddity, prove
+from panotti_daemon.intake.observe import as_stored, hash_file, look, oddity, prove
 from panotti_daemon.intake.settle import Look, Proof
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="leases and /proc are Linux's")
@@ -52,6 +53,23 @@ def test_a_look_says_what_stat_says(recording: Path) -> None:
     status = recording.stat()
     assert look(recording) == Look(5, status.st_mtime_ns, status.st_ino)
     assert oddity(recording) is None
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems know no such times")
+@pytest.mark.parametrize("year", [1901, 2400])
+def test_a_file_from_any_year_can_be_kept_in_the_ledger(recording: Path, tmp_path: Path, year: int) -> None:
+    seconds = (year - 1970) * 31_556_952
+    os.utime(recording, ns=(0, seconds * 10**9))
+    seen = look(recording)
+    assert seen
+    with sqlite3.connect(":memory:") as database:
+        assert database.execute("SELECT ?", (seen.mtime_ns,)).fetchone() == (seen.mtime_ns,)
+
+
+@pytest.mark.parametrize("number", [1, 2**63, 2**64 - 1, 2**127])
+def test_any_number_of_a_file_can_be_kept_in_the_ledger(number: int) -> None:
+    """Those of network drives, ReFS and mergerfs take 64 bits and more."""
+    assert 0 <= as_stored(number) < 2**63
 
 
 def test_nothing_there_is_no_oddity(tmp_path: Path) -> None:

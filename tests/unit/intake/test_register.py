@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
 from pathlib import Path
 
@@ -66,7 +68,7 @@ def test_a_copy_of_what_is_done_stands_for_itself_once_the_original_changes(tmp_
     play(tmp_path, act)
 
 
-def test_an_original_on_a_drive_that_does_not_answer_keeps_nobody_from_the_database(
+def test_originals_on_a_drive_that_does_not_answer_keep_nobody_from_the_database_nor_from_what_is_gone_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = threading.Event()
@@ -77,13 +79,68 @@ def test_an_original_on_a_drive_that_does_not_answer_keeps_nobody_from_the_datab
 
     async def act(desk: Desk) -> None:
         await desk.transcribed("original.wav")
-        monkeypatch.setattr(register, "PATIENCE_SECONDS", 0.01)
+        elsewhere = await desk.transcribed("elsewhere.wav", b"two")
+        async with desk.database.transaction() as transaction:
+            await transaction.connection.execute(
+                "UPDATE ledger SET folder = '/elsewhere', content_hash = '2' WHERE recording_id = ?", (elsewhere,)
+            )
+            await transaction.connection.execute("UPDATE ledger SET content_hash = '1' WHERE folder <> '/elsewhere'")
+        (desk.folder.path / "elsewhere.wav").unlink()
+        monkeypatch.setattr(register, "PATIENCE_SECONDS", 0.05)
         monkeypatch.setattr(Path, "exists", slow)
+        came = {desk.folder.path / "copy.wav": "1", desk.folder.path / "moved.wav": "2"}
         try:
-            copy = await desk.came("copy.wav")
+            looking = asyncio.create_task(desk.register.look_outside([], came))
+            while not looking.done():
+                await desk.seen("other.wav")
         finally:
             answers.set()
-        assert (copy.state, copy.duplicate_of) == (FileState.DUPLICATE, str(desk.folder.path / "original.wav"))
+        assert looking.result().gone == {desk.folder.path / "elsewhere.wav"}
+
+    play(tmp_path, act)
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="a link plays a drive that ignores capitals")
+@pytest.mark.parametrize(("before", "after"), [("Calls", "calls"), ("cafe\u0301", "caf\u00e9")])
+def test_a_file_whose_name_is_spelled_in_another_way_is_no_copy_of_itself(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    """As on macOS and Windows: the old name still leads to it."""
+
+    async def act(desk: Desk) -> None:
+        (desk.folder.path / before).mkdir()
+        await desk.transcribed(f"{before}/call.wav")
+        (desk.folder.path / after).symlink_to(before)
+        row = await desk.came(f"{after}/call.wav")
+        assert (row.state, row.duplicate_of) == (FileState.DONE, None)
+
+    play(tmp_path, act)
+
+
+def test_tracks_whose_names_are_swapped_keep_their_numbers_by_which_what_was_decoded_of_them_is_known(
+    tmp_path: Path,
+) -> None:
+    async def act(desk: Desk) -> None:
+        before = await desk.came_as_tracks(("microphone", "a_mic.wav", b"1"), ("system", "a_system_audio.wav", b"2"))
+        for path in (desk.folder.path / "a_mic.wav", desk.folder.path / "a_system_audio.wav"):
+            path.unlink()
+        after = await desk.came_as_tracks(("microphone", "b_mic.wav", b"2"), ("system", "b_system_audio.wav", b"1"))
+        assert before.transcript_id == after.transcript_id
+        async with desk.database.reading() as connection:
+            recording = await recordings.get(connection, after.recording_id or "")
+        assert [(track.path.name, track.label) for track in recording.tracks] == [
+            ("b_system_audio.wav", "system"),
+            ("b_mic.wav", "microphone"),
+        ]
+
+    play(tmp_path, act)
+
+
+def test_a_hard_link_is_a_copy(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        await desk.transcribed("call.wav")
+        (desk.folder.path / "CALL.wav").hardlink_to(desk.folder.path / "call.wav")
+        assert (await desk.came("CALL.wav")).state is FileState.DUPLICATE
 
     play(tmp_path, act)
 
@@ -182,5 +239,27 @@ def test_what_is_pending_follows_the_settings_of_its_folder_unless_another_folde
 
         await desk.register.ask_anew([german, other], folder_of)
         assert (await language("shared.wav"), await language("alone.wav")) == ("auto", "de")
+
+    play(tmp_path, act)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe is what a drive that hangs is played by")
+def test_a_vocabulary_on_a_drive_that_hangs_keeps_no_other_folder_from_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor the daemon from its start."""
+    monkeypatch.setattr(register, "PATIENCE_SECONDS", 0.1)
+
+    async def act(desk: Desk) -> None:
+        os.mkfifo(tmp_path / "terms.txt")
+        here = desk.folder.model_copy(update={"language": "de"})
+        away = desk.folder.model_copy(update={"path": tmp_path / "away", "vocabulary": tmp_path / "terms.txt"})
+        near, far = await desk.came("near.wav", b"one"), await desk.came("far.wav", b"two")
+        try:
+            await desk.register.ask_anew([here, away], lambda path: away if path == far.path else here)
+        finally:
+            with (tmp_path / "terms.txt").open("w"):
+                pass  # the drive answers
+        assert (await desk.store.get(near.transcript_id or "")).settings.language == "de"
 
     play(tmp_path, act)

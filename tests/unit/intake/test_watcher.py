@@ -1,13 +1,33 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from panotti_daemon.intake.watcher import NETWORK_POLL_SECONDS, FolderState, State, as_scanned, polling_seconds
+from panotti_daemon.intake.watcher import (
+    NETWORK_POLL_SECONDS,
+    FolderState,
+    Scan,
+    State,
+    Watcher,
+    as_scanned,
+    polling_seconds,
+)
 from panotti_daemon.settings import WatchFolder
+
+
+class Receiver:
+    async def scanned(self, folder: WatchFolder, scan: Scan) -> None:
+        raise NotImplementedError
+
+    async def hinted(self, folder: WatchFolder, paths: set[Path]) -> None:
+        raise NotImplementedError
+
+    def folders_changed(self) -> None:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize(
@@ -38,6 +58,27 @@ def test_a_folder_reached_by_a_link_is_polled_where_its_network_drive_is(
     beside = WatchFolder(path=tmp_path, output=tmp_path)
     assert polling_seconds(link) == NETWORK_POLL_SECONDS
     assert polling_seconds(beside) is None
+
+
+@pytest.mark.parametrize(("name", "outputs"), [("Texts", "texts"), ("cafe\u0301", "caf\u00e9")])
+def test_a_folder_of_outputs_is_left_out_however_the_settings_spell_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, outputs: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    folder = WatchFolder(path=tmp_path, output=tmp_path / outputs)
+    watcher = Watcher([folder], Receiver(), rescan_seconds=1, left_out=[tmp_path / outputs])
+    assert watcher.is_left_out(tmp_path / name / "call.wav", tmp_path)
+    assert not watcher.is_left_out(tmp_path / "other" / "call.wav", tmp_path)
+
+
+def test_a_file_in_a_folder_inside_another_belongs_to_it_however_the_settings_spell_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    outer = WatchFolder(path=tmp_path / "calls", output=tmp_path)
+    inner = WatchFolder(path=tmp_path / "Calls" / "inner", output=tmp_path)
+    watcher = Watcher([outer, inner], Receiver(), rescan_seconds=1, left_out=[])
+    assert watcher.folder_of(tmp_path / "calls" / "Inner" / "call.wav") == inner
 
 
 def test_an_event_is_a_hint_at_what_a_scan_finds_also_where_the_folder_is_a_link() -> None:

@@ -11,6 +11,7 @@ from panotti_daemon.models.recording.models import FileState
 from panotti_daemon.models.transcript import outputs
 from panotti_daemon.models.transcript.adoption import find_documents
 from panotti_daemon.settings import Format
+from tests.daemon import PATIENCE
 from tests.unit.intake.desk import Desk, play
 
 
@@ -101,6 +102,85 @@ def test_the_transcript_of_a_copy_in_another_folder_is_called_by_the_copy(tmp_pa
         desk.settle_for(Format.MD, Format.JSON)
         await desk.outputs.restore(transcript, recording, tmp_path / "notes" / "third.wav")
         assert desk.written() == {"note.md", "note.json"}
+
+    play(tmp_path, act)
+
+
+def test_the_transcript_of_copied_tracks_is_called_by_the_copies(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        here = desk.folder
+        row = await desk.came_as_tracks(("microphone", "call_mic.wav", b"1"), ("system", "call_system_audio.wav", b"2"))
+        transcript, recording = await desk.transcript_of(row)
+        await desk.outputs.write(transcript, recording)
+        for path in (tmp_path / "notes", tmp_path / "notes out"):
+            path.mkdir()
+        there = here.model_copy(
+            update={"path": tmp_path / "notes", "output": tmp_path / "notes out", "formats": (Format.MD,)}
+        )
+        copy = await desk.came_as_tracks(
+            ("microphone", "talk_mic.wav", b"1"), ("system", "talk_system_audio.wav", b"2"), folder=there
+        )
+        written = await desk.outputs.restore(transcript, recording, copy.path)
+        assert written["md"].name == "talk.md"
+        text = written["md"].read_text()
+        assert text.startswith("# talk\n")
+        assert "talk\\_system\\_audio.wav" in text
+        desk.settle_for(Format.MD, Format.JSON)
+        assert (await desk.outputs.restore(transcript, recording, copy.path))["json"].name == "talk.json"
+
+    play(tmp_path, act)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_the_transcript_of_tracks_beside_others_with_their_content_is_called_by_those_that_came(
+    tmp_path: Path, stays: bool
+) -> None:
+    async def act(desk: Desk) -> None:
+        await desk.came_as_tracks(("microphone", "z_mic.wav", b"1"), ("system", "z_system_audio.wav", b"2"))
+        if not stays:
+            gone = [desk.folder.path / name for name in ("z_mic.wav", "z_system_audio.wav")]
+            for path in gone:
+                path.unlink()
+            async with desk.database.transaction() as transaction:
+                await desk.ledger.set_presence(transaction, gone, present=False)
+        copy = await desk.came_as_tracks(("microphone", "a_mic.wav", b"1"), ("system", "a_system_audio.wav", b"2"))
+        desk.settle_for(Format.MD)
+        transcript, recording = await desk.transcript_of(copy)
+        written = await desk.outputs.restore(transcript, recording, copy.path)
+        assert written["md"].name == "a.md"
+        assert "z\\_" not in written["md"].read_text()
+
+    play(tmp_path, act)
+
+
+def test_a_drive_that_hangs_keeps_no_transcript_from_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, answers = threading.Event(), threading.Event()
+    write = outputs.write
+
+    def slow(plan: outputs.Plan) -> None:
+        if plan.destination.root == tmp_path / "away":
+            hangs.set()
+            answers.wait()
+        write(plan)
+
+    async def act(desk: Desk) -> None:
+        here = desk.folder
+        (tmp_path / "away").mkdir()
+        stuck, near = [await desk.transcript_of(await desk.came(name, name.encode())) for name in ("a.wav", "b.wav")]
+        monkeypatch.setattr(outputs, "write", slow)
+        desk.folder = here.model_copy(update={"output": tmp_path / "away"})
+        writing = asyncio.create_task(desk.outputs.write(*stuck))
+        await asyncio.to_thread(hangs.wait)
+        desk.folder = here
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await desk.outputs.write(*near)
+            assert desk.written() == {"b.txt", "b.json"}
+        finally:
+            answers.set()
+        await writing
 
     play(tmp_path, act)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panotti_daemon.intake.tracks import TrackName, content_id, match
+from panotti_daemon.models.recording.tracks import TrackName, content_id, match
 
 PATTERNS = {"microphone": "*_mic.*", "system": "*_system_audio.*"}
 

@@ -9,6 +9,8 @@ from functools import cache
 from typing import NamedTuple
 from unicodedata import normalize
 
+from panotti_daemon.models.recording.names import stem
+
 
 class TrackName(NamedTuple):
     label: str
@@ -28,6 +30,12 @@ def match(name: str, patterns: Mapping[str, str]) -> TrackName | None:
         if found := _expression(pattern).fullmatch(name):
             return TrackName(label, found["title"])
     return None
+
+
+def title_of(names: Sequence[str], patterns: Mapping[str, str]) -> str:
+    """What a recording of these files is called: by its only one, or by what the names of its tracks have in common."""
+    found = match(names[0], patterns) if len(names) > 1 else None
+    return found.title if found else stem(names[0])
 
 
 def content_id(hashes: Sequence[str]) -> str:
