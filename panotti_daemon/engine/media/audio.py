@@ -179,7 +179,7 @@ def decode(
     """
     try:
         with path.open("rb") as file, opened(file) as container:
-            blocks = _in_blocks(_Decoder(container, warn, stream, channel).pieces())
+            blocks = map(_audible, _in_blocks(_Decoder(container, warn, stream, channel).pieces()))
             yield from _in_blocks(denoised(blocks, SAMPLE_RATE)) if noise_reduction else blocks
     except av.error.FFmpegError as error:
         raise MediaError(f"{path.name} cannot be decoded by FFmpeg ({error.strerror})") from error
@@ -297,10 +297,10 @@ class _Decoder:
                 self._input = properties
         if self._resampler is not None:
             for resampled in self._resampler.resample(frame):
-                samples = resampled.to_ndarray().astype(np.float32).reshape(-1, resampled.layout.nb_channels)
+                samples = resampled.to_ndarray().astype(np.float32, copy=False)
+                channels = samples.reshape(-1, resampled.layout.nb_channels)
                 channel = self._channel_of(resampled)
-                mono = _mixed(samples) if channel is None else samples[:, channel]
-                yield np.where(np.abs(mono) < _LOUDEST, mono, np.float32(0))
+                yield _mixed(channels) if channel is None else channels[:, channel]
 
     def _channel_of(self, frame: av.AudioFrame) -> int | None:
         """Where the channels become fewer midway, those that are left are mixed."""
@@ -308,10 +308,17 @@ class _Decoder:
         return self._channel if there else None
 
 
-def _mixed(samples: Samples) -> Samples:
+def _mixed(channels: Samples) -> Samples:
     """As loud as FFmpeg mixes two channels. Of more, it leaves some out, by what they may be for in a cinema, while
     here each is somebody's microphone; and of some numbers it can make nothing."""
-    return cast("Samples", samples.sum(axis=1) / math.sqrt(samples.shape[1]))
+    number = channels.shape[1]
+    return channels[:, 0] if number == 1 else cast("Samples", channels.sum(axis=1) / math.sqrt(number))
+
+
+def _audible(block: Samples) -> Samples:
+    import numpy as np
+
+    return np.where(np.abs(block) < _LOUDEST, block, np.float32(0))
 
 
 def _silence(seconds: float) -> Iterator[Samples]:
