@@ -112,11 +112,12 @@ async def _greet(daemon: Daemon) -> None:
 async def _about_folder(folder: WatchFolder) -> str:
     import asyncio
 
+    from panotti_daemon.core.plugins.blocking import in_own_thread
     from panotti_daemon.intake.watcher import look_at_root
 
     with suppress(TimeoutError):  # of a drive that hangs, nothing is known
         async with asyncio.timeout(LOOK_SECONDS):
-            _, problem = await asyncio.to_thread(look_at_root, folder.path)
+            _, problem = await in_own_thread(lambda: look_at_root(folder.path), "look at folders")
         if problem:
             return f"{folder.path}: {problem.reason}"
     goes = "beside them" if folder.output == "beside" else f"to {folder.output}"

@@ -12,6 +12,7 @@ import re
 import secrets
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ def pack(target: Path, findings: Iterable[Finding], paths: Paths) -> None:
     except FileExistsError:
         raise PanottiError(f"{target} is there already: name another file.", title=NONE) from None
     except OSError as error:
+        with suppress(OSError):
+            target.unlink()
         raise PanottiError(f"{target} cannot be written: {error.strerror}.", title=NONE) from error
 
 

@@ -123,7 +123,7 @@ class Arrivals:
             is_new = await queries().folder_by_path(transaction.connection, path=str(folder.path)) is None
             there = {f.path for f in found}
             absent = [row for path, row in rows.items() if row.present and path not in there]
-            await self._gone(transaction, [row for row in absent if self._is_searched(row.path, folder, scan)])
+            await self._gone(transaction, [row for row in absent if self._is_gone(row, folder, scan)])
             back = [f.path for f in found if f.path in rows and not rows[f.path].present]
             await self._ledger.set_presence(transaction, back, present=True)
         if is_new and scan.is_blank:
@@ -180,11 +180,12 @@ class Arrivals:
         assert self.watcher
         return self.watcher.settings_for(path).path == folder.path and not self.watcher.is_left_out(path, folder.path)
 
-    def _is_searched(self, path: Path, folder: WatchFolder, scan: Scan) -> bool:
-        """Whether the scan would have found the file. An empty folder may be a mount point without its drive."""
+    def _is_gone(self, row: LedgerRow, folder: WatchFolder, scan: Scan) -> bool:
+        """Whether the scan would have found the file. An empty folder may be a mount point without its drive: of what
+        was in it, only what is new whenever it comes is gone."""
         assert self.watcher
-        is_searched = self.watcher.folder_of(path) is folder and scan.unread.isdisjoint(path.parents)
-        return is_searched and not scan.is_blank
+        is_searched = self.watcher.folder_of(row.path) is folder and scan.unread.isdisjoint(row.path.parents)
+        return is_searched and (not scan.is_blank or (row.state is FileState.GROWING and not row.backlog))
 
     async def _first_scanned(self, folder: WatchFolder, found: Sequence[Found]) -> None:
         """Noted behind its files: a first scan that was broken off is followed by another first one."""

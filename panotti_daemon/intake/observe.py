@@ -32,6 +32,17 @@ def look(path: Path) -> Look | None:
     return Look(status.st_size, min(status.st_mtime_ns, MOST_STORED), as_stored(status.st_ino))
 
 
+def is_gone(path: Path) -> bool:
+    """For sure: what cannot be looked at, or whose drive fails, may still be there."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def as_stored(inode: int) -> int:
     """The database holds 63 bits: network drives, mergerfs and ReFS give numbers with more."""
     return inode & MOST_STORED

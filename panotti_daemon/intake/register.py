@@ -24,6 +24,7 @@ from panotti_daemon.core.events.types import EventPriority, RecordingData, Recor
 from panotti_daemon.core.plugins.blocking import in_own_thread
 from panotti_daemon.ids import new_id
 from panotti_daemon.intake.ledger import Ledger, LedgerRow
+from panotti_daemon.intake.observe import is_gone
 from panotti_daemon.models.database import Database, Transaction, queries
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording import tracks
@@ -255,7 +256,7 @@ async def _gone_of(sources: Sequence[Path], came: Iterable[Path]) -> set[Path]:
     """One that came under the same name, spelled in another way, is gone under the old one."""
 
     def look() -> set[Path]:
-        return {path for path in sources if not path.exists() or any(is_same_entry(path, new) for new in came)}
+        return {path for path in sources if is_gone(path) or any(is_same_entry(path, new) for new in came)}
 
     return await _answered(in_own_thread(look, "look for originals"), set())
 

@@ -151,9 +151,14 @@ class Watcher:
                 folder.wake.set()
 
     def folder_of(self, path: Path) -> WatchFolder | None:
-        """The watched folder that a path belongs to: the deepest, where one stands inside another."""
+        """The watched folder that a path belongs to: the deepest, where one stands inside another, and the one that is
+        spelled like it, where there are two."""
+
+        def fits(settings: WatchFolder) -> tuple[int, bool]:
+            return len(settings.path.parts), path.is_relative_to(settings.path)
+
         holding = [f.settings for f in self._folders if is_within(path, f.settings.path)]
-        return max(holding, key=lambda settings: len(settings.path.parts), default=None)
+        return max(holding, key=fits, default=None)
 
     def settings_for(self, path: Path) -> WatchFolder:
         """Those of its watched folder. A file that stands elsewhere is treated as if it lay in the first one."""

@@ -90,3 +90,11 @@ def test_a_bundle_takes_the_place_of_no_file(paths: Paths, tmp_path: Path) -> No
     with pytest.raises(PanottiError, match=r"report\.zip is there already: name another file"):
         pack(report, [], paths)
     assert report.read_text() == "somebody's own"
+
+
+def test_what_was_written_of_a_bundle_that_fails_does_not_stay(paths: Paths, tmp_path: Path) -> None:
+    report, log = tmp_path / "report.zip", paths.log_file
+    log.mkdir(parents=True)
+    with pytest.raises(PanottiError, match=r"report\.zip cannot be written"):
+        pack(report, [], paths)
+    assert not report.exists()

@@ -145,6 +145,17 @@ def test_a_folder_that_is_empty_may_have_lost_its_drive_and_takes_nothing_back(t
     play(tmp_path, act)
 
 
+def test_what_had_not_settled_goes_with_the_last_file_of_its_folder(tmp_path: Path) -> None:
+    """Should it come back, it is new."""
+
+    async def act(desk: Desk) -> None:
+        await desk.seen("new.wav")
+        await desk.arrivals.scanned(desk.folder, Scan([], is_blank=True))
+        assert await desk.count("ledger") == 0
+
+    play(tmp_path, act)
+
+
 @pytest.mark.parametrize("step", ["arrivals.look", "arrivals.prove", "identify._can_be_read", "identify.hash_file"])
 def test_a_drive_that_hangs_holds_up_nothing_but_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str

@@ -16,7 +16,7 @@ import pytest
 
 from panotti_daemon.intake import writers
 from panotti_daemon.intake.headers import NO_PROMISE
-from panotti_daemon.intake.observe import as_stored, hash_file, look, oddity, prove
+from panotti_daemon.intake.observe import as_stored, hash_file, is_gone, look, oddity, prove
 from panotti_daemon.intake.settle import Look, Proof
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="leases and /proc are Linux's")
@@ -213,6 +213,13 @@ if sys.platform == "linux":
             recording.unlink()
             assert b"True" in child.stdout.read()
         assert child.returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="a link to itself is what nobody may look behind")
+def test_only_what_is_known_to_be_gone_is_gone(recording: Path) -> None:
+    (recording.parent / "loop").symlink_to("loop")
+    for path, gone in {"call.bin": False, "other.bin": True, "call.bin/x.wav": True, "loop/x.wav": False}.items():
+        assert is_gone(recording.parent / path) is gone, path
 
 
 def test_a_hash_is_blake2b_of_the_bytes(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from panotti_daemon.core.events.types import (
     TranscriptionMetadata,
 )
 from panotti_daemon.intake import register
+from panotti_daemon.intake.observe import is_gone
 from panotti_daemon.intake.register import requested_settings
 from panotti_daemon.models.recording import store as recordings
 from panotti_daemon.models.recording.models import FileState
@@ -72,10 +73,9 @@ def test_originals_on_a_drive_that_does_not_answer_keep_nobody_from_the_database
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = threading.Event()
-    exists = Path.exists
 
     def slow(path: Path) -> bool:
-        return answers.wait() if path.name == "original.wav" else exists(path)
+        return answers.wait() if path.name == "original.wav" else is_gone(path)
 
     async def act(desk: Desk) -> None:
         await desk.transcribed("original.wav")
@@ -87,7 +87,7 @@ def test_originals_on_a_drive_that_does_not_answer_keep_nobody_from_the_database
             await transaction.connection.execute("UPDATE ledger SET content_hash = '1' WHERE folder <> '/elsewhere'")
         (desk.folder.path / "elsewhere.wav").unlink()
         monkeypatch.setattr(register, "PATIENCE_SECONDS", 0.05)
-        monkeypatch.setattr(Path, "exists", slow)
+        monkeypatch.setattr(register, "is_gone", slow)
         came = {desk.folder.path / "copy.wav": "1", desk.folder.path / "moved.wav": "2"}
         try:
             looking = asyncio.create_task(desk.register.look_outside([], came))

@@ -71,6 +71,12 @@ def test_a_folder_of_outputs_is_left_out_however_the_settings_spell_it(
     assert not watcher.is_left_out(tmp_path / "other" / "call.wav", tmp_path)
 
 
+def test_of_two_folders_whose_names_differ_in_their_spelling_alone_each_has_its_own_files(tmp_path: Path) -> None:
+    folders = [WatchFolder(path=tmp_path / name, output=tmp_path) for name in ("cafe\u0301", "caf\u00e9")]
+    watcher = Watcher(folders, Receiver(), rescan_seconds=1, left_out=[])
+    assert [watcher.folder_of(folder.path / "call.wav") for folder in folders] == folders
+
+
 def test_a_file_in_a_folder_inside_another_belongs_to_it_however_the_settings_spell_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
