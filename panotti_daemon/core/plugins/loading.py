@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -47,26 +48,22 @@ class Loader:
         with mark.on_loop():
             plugin_class = _import(folder)
         try:
-            config = await configured(plugin_class, manifest, folder, self.wishes, self._secrets)
-            ports = LimitedPorts(self._ports, limits)
-            with mark.on_loop():
-                plugin = plugin_class(manifest, config, self._context_for(manifest.name), ports)
-            return Hosted(plugin, folder, limits=limits, mark=mark)
-        except BaseException as error:
+            with _failing_as(folder):
+                config = await configured(plugin_class, manifest, folder, self.wishes, self._secrets)
+                ports = LimitedPorts(self._ports, limits)
+                with mark.on_loop():
+                    plugin = plugin_class(manifest, config, self._context_for(manifest.name), ports)
+                return Hosted(plugin, folder, limits=limits, mark=mark)
+        except BaseException:
             unload(plugin_class)
-            if is_ours(error) or isinstance(error, Unavailable):
-                raise
-            raise _failure(error, folder) from None
+            raise
 
     async def check(self, folder: Path, manifest: Manifest) -> None:
         """Whether it could be loaded with these settings. Raises PluginFailed and Unavailable."""
         plugin_class = _import(folder)
         try:
-            await configured(plugin_class, manifest, folder, self.wishes, self._secrets)
-        except BaseException as error:
-            if is_ours(error) or isinstance(error, Unavailable):
-                raise
-            raise _failure(error, folder) from None
+            with _failing_as(folder):
+                await configured(plugin_class, manifest, folder, self.wishes, self._secrets)
         finally:
             unload(plugin_class)
 
@@ -87,6 +84,17 @@ def _import(folder: Path) -> type[PluginBase]:
     try:
         return load_plugin_class(folder)
     except BaseException as error:
+        raise _failure(error, folder) from None
+
+
+@contextmanager
+def _failing_as(folder: Path) -> Iterator[None]:
+    """What a plugin's own code raises, as PluginFailed with its place."""
+    try:
+        yield
+    except BaseException as error:
+        if is_ours(error) or isinstance(error, Unavailable):
+            raise
         raise _failure(error, folder) from None
 
 
