@@ -37,8 +37,8 @@ from panotti_daemon.settings import WatchFolder
 log = structlog.get_logger(__name__)
 
 BATCH_FILES = 32
-READING = "read files"
 BATCH_BYTES = 256_000_000
+READING = "read files"
 
 
 class Prober(Protocol):
